@@ -1,0 +1,5 @@
+"""``python -m edgepack``"""
+
+from .cli import main
+
+main()

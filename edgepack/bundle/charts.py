@@ -1,0 +1,190 @@
+"""The report's charts: matplotlib draws them, the page colours them.
+
+Each returns an ``<svg>`` to put inline. The same values give the same bytes. No text of a model's goes into one, so
+there is none to escape: a chart numbers what it marks, and the page beside it has the names. All points of a kind are
+one path, so the number of SVG nodes does not grow with the data.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..spec import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_POINTS = 2000
+STEP_DB = 20  # a tenth of the error
+
+# Colours that nothing else draws; each becomes a CSS variable of the page, and so follows dark, light and print.
+INK, MUTED, GRID, SURFACE, ACCENT, BAD = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06"
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line", SURFACE: "surface", ACCENT: "accent", BAD: "bad"}
+
+SETTINGS: dict[Any, object] = {  # matplotlib types its 300 keys one by one
+    "svg.fonttype": "none",  # text stays text: the page's font, selectable, and small
+    "svg.hashsalt": "edgepack",
+    "path.simplify": False,  # it would drop the zero-length strokes that are our dots
+    "font.size": 12,
+    "axes.unicode_minus": True,
+}
+
+
+def layer_chart(
+    sqnr_db: Sequence[float], quantized: Sequence[bool], marked: Sequence[int], width: int
+) -> str:
+    """SQNR by layer, in the order of the graph.
+
+    Args:
+        sqnr_db: may be infinite (no error at all), which is drawn on the upper edge.
+        quantized: whether a layer computes in integers: a filled dot, else a ring.
+        marked: the layers to number 1, 2, ... in red, as indices.
+        width: in CSS pixels; a phone gets a chart of its own, for text that shrinks with a chart cannot be read.
+    """
+    values = np.nan_to_num(np.asarray(sqnr_db, np.float64), nan=np.inf, posinf=np.inf, neginf=-np.inf)
+    low, high = _bounds(values)
+    values = np.clip(values, low, high)
+    places = np.arange(1, len(values) + 1)
+    filled = np.asarray(quantized, bool)
+    red = np.isin(np.arange(len(values)), marked)
+    size = min(6.5, max(3.0, width / len(values) / 2))
+
+    with _axes(width, 280, left=34, bottom=40, top=24) as (figure, axes):
+        axes.set_xlim(0.5, len(values) + 0.5)
+        axes.set_ylim(low - 0.12 * (high - low), high)
+        axes.plot(places, values, color=ACCENT, alpha=0.45, lw=1, clip_on=False, zorder=1.5)
+        axes.grid(visible=False, axis="x")
+        axes.set_yticks(np.arange(low, high + 1, STEP_DB))
+        for chosen, color, dot in ((~red, ACCENT, size), (red, BAD, size + 1.6)):
+            _dots(axes, places[chosen & filled], values[chosen & filled], color, dot)
+            _dots(axes, places[chosen & ~filled], values[chosen & ~filled], color, dot + 1)
+            _dots(axes, places[chosen & ~filled], values[chosen & ~filled], SURFACE, dot - 1)
+        _numbers(axes, [(places[index], values[index]) for index in marked], (len(values) / width) * 13)
+        _titles(axes, "layer, from input to output", "SQNR in dB; higher is better")
+        return _svg(figure)
+
+
+def scatter_chart(original: Array, artifact: Array) -> str:
+    """What the artifact computes (y) against what the original computes (x), on the line where they are equal."""
+    x, y = (np.asarray(values, np.float64).ravel() for values in (original, artifact))
+    finite = np.isfinite(x) & np.isfinite(y)
+    step = max(1, math.ceil(int(finite.sum()) / MAX_POINTS))
+    x, y = x[finite][::step], y[finite][::step]
+    low, high = (float(min(x.min(), y.min())), float(max(x.max(), y.max()))) if x.size else (0.0, 1.0)
+    pad = (high - low) * 0.04 or abs(high) * 0.04 or 1.0
+    low, high = low - pad, high + pad
+
+    with _axes(340, 340, left=46, bottom=40, top=24) as (figure, axes):
+        axes.set_xlim(low, high)
+        axes.set_ylim(low, high)
+        axes.plot((low, high), (low, high), color=MUTED, lw=1, dashes=(4, 3), clip_on=False, zorder=1.5)
+        _dots(axes, x, y, ACCENT, 3.2)
+        _titles(axes, "original", "this bundle")
+        return _svg(figure)
+
+
+def _bounds(values: Array) -> tuple[float, float]:
+    """The range to draw, in whole steps; what is better than 100 dB is as good as exact."""
+    finite = np.clip(values[np.isfinite(values)], -40, 100)
+    if not finite.size:
+        return 0.0, 100.0
+    gap = 0 if np.isfinite(values).all() else 5  # keeps what is exact apart from what is merely good
+    low = min(0, STEP_DB * math.floor(finite.min() / STEP_DB))
+    return low, max(low + 2 * STEP_DB, STEP_DB * math.ceil((finite.max() + gap) / STEP_DB))
+
+
+@contextmanager
+def _axes(width: int, height: int, left: int, bottom: int, top: int) -> Iterator[tuple[Figure, Axes]]:
+    """A quiet pair of axes, sizes in CSS pixels: horizontal and vertical hairlines, no ticks, no frame."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's matplotlibrc must not change the bytes
+        matplotlib.rcParams.update(SETTINGS)
+        figure = Figure(figsize=(width / 72, height / 72))
+        box = (left / width, bottom / height, 1 - (left + 14) / width, 1 - (bottom + top) / height)
+        axes = figure.add_axes(box)
+        figure.patch.set_visible(False)
+        axes.patch.set_visible(False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.tick_params(length=0, labelcolor=MUTED, pad=5)
+        axes.grid(color=GRID, lw=0.7, clip_on=False)
+        axes.set_axisbelow(True)
+        axes.xaxis.set_major_locator(
+            MaxNLocator(8 if width > 400 else 5, steps=[1, 2, 5, 10], integer=width != height)
+        )
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        yield figure, axes
+
+
+def _titles(axes: Axes, x: str, y: str) -> None:
+    """The y title lies flat above its axis, where it can be read."""
+    axes.set_xlabel(x, color=MUTED, labelpad=5)
+    axes.set_title(y, color=MUTED, loc="left", fontsize=12, pad=10)
+
+
+def _dots(axes: Axes, x: Array, y: Array, color: str, size: float) -> None:
+    """Any number of points as one path: strokes of no length with round ends."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    if not len(x):
+        return
+    path = Path(np.repeat(np.column_stack((x, y)), 2, axis=0), [Path.MOVETO, Path.LINETO] * len(x))
+    style = {"fill": False, "edgecolor": color, "lw": size, "capstyle": "round", "clip_on": False}
+    axes.add_patch(PathPatch(path, zorder=3, **style))
+
+
+def _numbers(axes: Axes, points: list[tuple[float, float]], near: float) -> None:
+    """Number points below themselves, in one more row for every one that stands closer than ``near``."""
+    rows: list[tuple[float, int]] = []
+    for number, (x, y) in sorted(enumerate(points, 1), key=lambda item: item[1][0]):
+        taken = {row for other, row in rows if x - other < near}
+        row = next(row for row in range(len(points)) if row not in taken)
+        rows.append((x, row))
+        axes.annotate(
+            str(number),
+            (x, y),
+            (0, -8 - 12 * row),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            color=BAD,
+            weight="bold",
+            annotation_clip=False,
+        )
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an ``<svg>`` that takes its colours and font from the page and leaves the page's alone."""
+    buffer = StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(
+        r"<defs>.*?</defs>|<!--.*?-->", "", svg, flags=re.DOTALL
+    )  # its style would hold for the whole page
+    svg = re.sub(
+        r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r'<svg xmlns="http://www.w3.org/2000/svg" \1>', svg
+    )
+    svg = re.sub(
+        r' (id="[^"]*"|transform="rotate\(-0 [^"]*")', "", svg
+    )  # ids would repeat from chart to chart
+    svg = re.sub(r" font-family: [^;\"]*;|font: [^;\"]*;", "", svg)
+    svg = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.1f}", svg)
+    svg = re.sub(r"M (\S+) (\S+) *\nL \1 \2 *\n", r"M\1 \2h0", svg)
+    svg = re.sub(r"<g/>|<g>\s*</g>", "", re.sub(r">\s+<", "><", svg))
+    for color, variable in VARIABLES.items():
+        svg = svg.replace(color, f"var(--{variable})")
+    return svg.strip()

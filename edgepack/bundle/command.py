@@ -1,0 +1,53 @@
+"""The command that makes a bundle again, from the project's values: the same project, the same text."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from ..project import InputTable, OutputTable, Project
+from ..usercode import is_reference
+
+
+def command_line(project: Project, target: str) -> str:
+    """``edgepack build ...`` with every value that is not a default; paths by their last part, ``--out`` left out."""
+    model, data, build, defaults = project.model, project.data, project.build, Project()
+    words = ["edgepack", "build", _short(model.source), "--data", _short(data.representative)]
+    words += ["--target", target, "--precision", build.precision.value]
+    plain = {
+        "--name": (model.name, ""),
+        "--model-version": (model.version, defaults.model.version),
+        "--signature": (model.signature, None),
+        "--labels": (_short(model.labels) if model.labels else None, None),
+        "--samples": (data.samples, None),
+        "--calibration": (data.calibration, None),
+        "--held-back": (data.held_back, None),
+        "--io": (build.io, defaults.build.io),
+    }
+    for flag, (value, default) in plain.items():
+        if value != default:
+            words += [flag, str(value)]
+    words += ["--allow-code"] if model.allow_code else []
+    for name, shape in model.shapes.items():
+        words += ["--shape", f"{name}={shape}"]
+    for name, table in project.input.items():
+        words += ["--input", f"{name}:{_settings(table)}"]
+    for name, output in project.output.items():
+        words += ["--output", f"{name}:{_settings(output)}"]
+    if any(value is not None for _, value in project.gate):
+        words += ["--gate", str(project.parity_gate)]
+    return shlex.join(words)
+
+
+def _short(path: str) -> str:
+    head, colon, name = path.rpartition(":") if is_reference(path) else (path, "", "")
+    return Path(head).name + colon + name
+
+
+def _settings(table: InputTable | OutputTable) -> str:
+    given = {key: value for key, value in table if value != type(table).model_fields[key].default}
+    return ",".join(f"{key}={_plain(value)}" for key, value in given.items())
+
+
+def _plain(value: object) -> str:
+    return "/".join(f"{each!r}" for each in value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,300 @@
+"""Fill a bundle's folder: artifact, labels, golden vectors, kit, report; and say it all in the manifest."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import __version__, sources
+from ..errors import UsageError
+from ..model import Model
+from ..parity import Metrics
+from ..project import Project
+from ..registry import TargetInfo
+from ..spec import Array, TensorSpec
+from ..target import Audit, Target
+from .command import command_line
+from .manifest import (
+    AuditEntry,
+    GateEntry,
+    GoldenEntry,
+    ImageEntry,
+    IslandEntry,
+    Manifest,
+    MetricsEntry,
+    ParityEntry,
+    ProcessingEntry,
+    QuantizationEntry,
+    SourceEntry,
+    TensorEntry,
+)
+from .report import LayerError, Picture, Prediction, Report, Scatter, render
+
+if TYPE_CHECKING:
+    from ..pipeline import Judged, Reference
+
+GOLDEN_SAMPLES = 32
+GOLDEN_BYTES = 8_000_000
+"""How many golden vectors travel: enough to prove a device, not so many that a bundle weighs more than its model."""
+
+SCATTER_POINTS = 2000
+PICTURES = 6
+TOP = 3
+
+
+def fill(
+    project: Project, info: TargetInfo, target: Target, reference: Reference, judged: Judged, out: Path
+) -> Manifest:
+    """Write everything but the manifest into ``out`` and return the manifest, its list of files still empty."""
+    for name in judged.artifact.files:
+        shutil.copyfile(judged.artifact.folder / name, out / name)
+    labels = read_labels(project)
+    if labels:
+        (out / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    shipped = _write_golden(reference, out / "golden")
+    manifest = _manifest(project, info, reference, judged, labels, shipped)
+    _write_kit(target, manifest, out)
+    (out / "report.html").write_text(render(_report(project, manifest, reference, judged)), encoding="utf-8")
+    return manifest
+
+
+def read_labels(project: Project) -> tuple[str, ...]:
+    """The lines of the labels file; empty without one. Raises UsageError."""
+    if not project.model.labels:
+        return ()
+    try:
+        return tuple(Path(project.model.labels).read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"The labels {project.model.labels} cannot be read: {error}.", "One label a line, UTF-8."
+        ) from error
+
+
+def check_labels(project: Project, model: Model) -> None:
+    """Refuse labels that no output has classes for. Raises UsageError."""
+    labels = read_labels(project)
+    classes = {spec.name: spec.static_shape[-1] for spec in model.signature.outputs if spec.shape}
+    if labels and len(labels) not in classes.values():
+        raise UsageError(
+            f"{project.model.labels} has {len(labels)} labels; the outputs have "
+            f"{', '.join(f'{count} ({name})' for name, count in classes.items())} values.",
+            "Give one label a line, in the order of the output.",
+        )
+
+
+def _write_golden(reference: Reference, folder: Path) -> int:
+    """The first held-back samples and the answers to them, as .npz without pickles; returns how many."""
+    held_back, golden = reference.samples.held_back, reference.golden
+    record = sum(field.bytes for records in (held_back, golden) for field in records.fields)
+    count = max(1, min(len(held_back), GOLDEN_SAMPLES, GOLDEN_BYTES // max(1, record)))
+    folder.mkdir()
+    np.savez_compressed(folder / "inputs.npz", **held_back.stacked(count))  # type: ignore[arg-type]
+    np.savez_compressed(folder / "outputs.npz", **golden.stacked(count))  # type: ignore[arg-type]
+    return count
+
+
+def _write_kit(target: Target, manifest: Manifest, out: Path) -> None:
+    inputs, outputs = (np.load(out / "golden" / f"{part}.npz") for part in ("inputs", "outputs"))
+    golden = {f"inputs/{spec.name}": _as_given(inputs[spec.name][0], spec.dtype) for spec in manifest.inputs}
+    golden |= {f"outputs/{spec.name}": outputs[spec.name][0] for spec in manifest.outputs}
+    for file in target.kit(manifest, golden):
+        path = out / "kit" / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.text, encoding="utf-8")
+
+
+def _as_given(array: Array, stored: str) -> Array:
+    """Real values: float32, but ids and flags stay what they are."""
+    return array if stored in ("int32", "bool") else array.astype(np.float32)
+
+
+def _manifest(
+    project: Project,
+    info: TargetInfo,
+    reference: Reference,
+    judged: Judged,
+    labels: tuple[str, ...],
+    shipped: int,
+) -> Manifest:
+    signature = judged.runner.signature
+    measured = len(reference.samples.held_back)
+    passed = not judged.failures
+    outputs = {name: _metrics(metrics) for name, metrics in judged.outputs.items()}
+    return Manifest(
+        name=project.name,
+        version=project.model.version,
+        target=info.name,
+        precision=project.build.precision,
+        artifact=judged.artifact.files,
+        source=SourceEntry(name=Path(project.model.source).name, sha256=sources.sha256(project.model.source)),
+        inputs=tuple(_input(project, reference.model, spec) for spec in signature.inputs),
+        outputs=tuple(_output(project, spec, labels) for spec in signature.outputs),
+        labels=labels,
+        processing=tuple(_processing(project, reference.model)),
+        audit=_audit(judged.audit),
+        gate=GateEntry(expression=str(project.parity_gate), passed=passed),
+        parity={"host": ParityEntry(passed=passed, samples=measured, outputs=outputs)},
+        golden=GoldenEntry(measured=measured, shipped=shipped),
+        notes=reference.model.notes,
+        command=command_line(project, info.name),
+        toolchain=_toolchain(info),
+    )
+
+
+def _input(project: Project, model: Model, spec: TensorSpec) -> TensorEntry:
+    wrap = project.wrap.input(spec.name)
+    image = None
+    meaning = "token ids or counts" if spec.dtype == "int32" else "values as the original takes them"
+    if wrap is not None and wrap.kind == "image":
+        image = ImageEntry(channels="grey" if spec.static_shape[-1] == 1 else "rgb")
+        meaning = f"{image.channels} pixels, 0..255"
+    return _tensor(spec).model_copy(
+        update={"image": image, "meaning": meaning, "range": model.signature.input(spec.name).range}
+    )
+
+
+def _output(project: Project, spec: TensorSpec, labels: tuple[str, ...]) -> TensorEntry:
+    wrap = project.wrap.output(spec.name)
+    labelled = bool(labels) and spec.static_shape[-1:] == (len(labels),)
+    meaning = "a score for each label" if labelled else ""
+    if wrap is not None and wrap.activation != "none":
+        meaning = f"{wrap.activation} probabilities" + (", one for each label" if labelled else "")
+    top_k = wrap.top_k if wrap is not None else None
+    return _tensor(spec).model_copy(
+        update={"meaning": meaning, "top_k": top_k or (min(5, len(labels)) if labelled else None)}
+    )
+
+
+def _tensor(spec: TensorSpec) -> TensorEntry:
+    quantization = spec.quantization
+    return TensorEntry(
+        name=spec.name,
+        shape=spec.static_shape,
+        dtype=spec.dtype,
+        quantization=QuantizationEntry(scale=quantization.scale, zero_point=quantization.zero_point)
+        if quantization
+        else None,
+    )
+
+
+def _processing(project: Project, model: Model) -> list[ProcessingEntry]:
+    steps = [ProcessingEntry(tensor=name, step=text, where=where) for name, text, where in model.processing]
+    for name, wrap in project.wrap.outputs:
+        if wrap.top_k:
+            steps.append(ProcessingEntry(tensor=name, step=f"top {wrap.top_k}", where="kit"))
+    return steps
+
+
+def _metrics(metrics: Metrics) -> MetricsEntry:
+    return MetricsEntry(
+        sqnr_db=round(metrics.sqnr_db, 3),
+        max_abs=metrics.max_abs if metrics.finite else 1e308,
+        cosine=metrics.cosine,
+        argmax_agreement=metrics.argmax_agreement,
+    )
+
+
+def _audit(audit: Audit) -> AuditEntry:
+    return AuditEntry(
+        ops_total=len(audit.ops),
+        ops_by_precision=audit.ops_by_precision,
+        tensors_by_dtype=dict(audit.tensors_by_dtype),
+        bytes_by_dtype=dict(audit.bytes_by_dtype),
+        float_islands=tuple(
+            IslandEntry(op=op.name, kind=op.kind, reason=op.reason) for op in audit.float_islands
+        ),
+        full_int8=audit.full_int8,
+    )
+
+
+def _toolchain(info: TargetInfo) -> dict[str, str]:
+    return {
+        "edgepack": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **{package: version(package) for package in info.packages},
+    }
+
+
+def _report(project: Project, manifest: Manifest, reference: Reference, judged: Judged) -> Report:
+    return Report(
+        manifest=manifest,
+        audit=judged.audit,
+        sizes=_sizes(project, judged),
+        layers=_layers(judged),
+        scatters=_scatters(reference, judged),
+        pictures=_pictures(manifest, reference, judged),
+    )
+
+
+def _sizes(project: Project, judged: Judged) -> tuple[tuple[str, int], ...]:
+    source = Path(project.model.source)
+    sizes = []
+    if source.exists():
+        files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
+        sizes.append((source.name, sum(path.stat().st_size for path in files)))
+    if judged.artifact is not judged.float32:
+        sizes.append(("float32", judged.float32.bytes))
+    sizes.append((project.build.precision.value, judged.artifact.bytes))
+    return tuple(sizes)
+
+
+def _layers(judged: Judged) -> tuple[LayerError, ...]:
+    ops = {op.name: op for op in judged.audit.ops}
+    return tuple(
+        LayerError(layer.name, ops[layer.name].kind, ops[layer.name].precision, layer.sqnr_db)
+        for layer in judged.layers
+        if layer.name in ops
+    )
+
+
+def _scatters(reference: Reference, judged: Judged) -> tuple[Scatter, ...]:
+    """For every output, values of the original beside the artifact's, thinned evenly."""
+    found: dict[str, tuple[list[Array], list[Array]]] = {}
+    pairs = zip(reference.samples.held_back, reference.golden, strict=True)
+    for inputs, golden in islice(pairs, GOLDEN_SAMPLES):
+        outputs = judged.runner(inputs)
+        for name, original in golden.items():
+            per_sample = max(1, SCATTER_POINTS // min(GOLDEN_SAMPLES, len(reference.golden)))
+            picked = np.linspace(0, original.size - 1, min(original.size, per_sample)).astype(np.int64)
+            originals, artifacts = found.setdefault(name, ([], []))
+            originals.append(original.ravel()[picked])
+            artifacts.append(outputs[name].ravel()[picked])
+    return tuple(Scatter(name, np.concatenate(x), np.concatenate(y)) for name, (x, y) in found.items())
+
+
+def _pictures(manifest: Manifest, reference: Reference, judged: Judged) -> tuple[Picture, ...]:
+    """The first held-back samples as pictures, where one input is an image, with both predictions."""
+    inputs = [entry for entry in manifest.inputs if len(entry.shape) == 4 and entry.shape[-1] in (1, 3)]
+    if not inputs:
+        return ()
+    ranked = [entry.name for entry in manifest.outputs if len(entry.shape) == 2 and entry.shape[-1] > 1]
+    pictures = []
+    for arrays, golden in islice(zip(reference.samples.held_back, reference.golden, strict=True), PICTURES):
+        pixels = _pixels(arrays[inputs[0].name][0], raw=inputs[0].image is not None)
+        outputs = judged.runner(arrays)
+        original, artifact = (
+            _predictions(values[ranked[0]], manifest.labels) if ranked else () for values in (golden, outputs)
+        )
+        pictures.append(Picture(pixels, original, artifact))
+    return tuple(pictures)
+
+
+def _pixels(image: Array, raw: bool) -> Array:
+    if not raw:  # whatever range the model wants, stretched to what can be seen
+        low, high = float(image.min()), float(image.max())
+        image = (image - low) * (255 / (high - low) if high > low else 0.0)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _predictions(scores: Array, labels: tuple[str, ...]) -> tuple[Prediction, ...]:
+    scores = scores[0]
+    best = np.argsort(-scores, kind="stable")[:TOP]
+    named = len(labels) == len(scores)
+    return tuple(Prediction(labels[i] if named else f"class {i}", float(scores[i])) for i in best)

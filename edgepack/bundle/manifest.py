@@ -1,0 +1,138 @@
+"""The manifest of a bundle. Its JSON Schema is published as docs/manifest.schema.json."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class QuantizationEntry(Frozen):
+    """``real = scale * (stored - zero_point)``"""
+
+    scale: float
+    zero_point: int
+
+
+class ImageEntry(Frozen):
+    """How pixels enter: values 0..255, in this layout and channel order."""
+
+    layout: Literal["NHWC"] = "NHWC"
+    channels: Literal["rgb", "grey"]
+
+
+class TensorEntry(Frozen):
+    """An input or output as the artifact stores it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    quantization: QuantizationEntry | None = None
+    range: tuple[float, float] | None = None
+    image: ImageEntry | None = None
+    meaning: str = ""
+    top_k: int | None = None
+
+
+class ProcessingEntry(Frozen):
+    """A declared step: in the graph already (``baked``) or found in the source (``source``)."""
+
+    tensor: str
+    step: str
+    where: Literal["baked", "source", "kit"]
+
+
+class MetricsEntry(Frozen):
+    """Parity of one output over all held-back samples (see edgepack.parity)."""
+
+    sqnr_db: float
+    max_abs: float
+    cosine: float
+    argmax_agreement: float | None = None
+
+
+class ParityEntry(Frozen):
+    passed: bool
+    samples: int
+    outputs: dict[str, MetricsEntry]
+
+
+class GateEntry(Frozen):
+    expression: str
+    passed: bool
+
+
+class IslandEntry(Frozen):
+    op: str
+    kind: str
+    reason: str
+
+
+class AuditEntry(Frozen):
+    ops_total: int
+    ops_by_precision: dict[str, int]
+    tensors_by_dtype: dict[str, int]
+    bytes_by_dtype: dict[str, int]
+    float_islands: tuple[IslandEntry, ...]
+    full_int8: bool
+
+
+class SourceEntry(Frozen):
+    name: str
+    sha256: Sha256
+
+
+class FileEntry(Frozen):
+    path: str
+    sha256: Sha256
+    bytes: int
+
+
+class GoldenEntry(Frozen):
+    """How many held-back samples parity was measured on, and how many of them travel in ``golden/``."""
+
+    measured: int
+    shipped: int
+
+
+class Manifest(Frozen):
+    """All that there is to know about a bundle; written last, so that a folder with one is whole."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=SLUG)
+    version: str = Field(pattern=SLUG)
+    target: str
+    precision: str
+    artifact: tuple[str, ...]
+    source: SourceEntry
+    inputs: tuple[TensorEntry, ...]
+    outputs: tuple[TensorEntry, ...]
+    labels: tuple[str, ...] = ()
+    processing: tuple[ProcessingEntry, ...] = ()
+    compression: dict[str, float] = {}
+    audit: AuditEntry
+    gate: GateEntry
+    parity: dict[str, ParityEntry]
+    golden: GoldenEntry
+    notes: tuple[str, ...] = ()
+    command: str
+    toolchain: dict[str, str]
+    files: tuple[FileEntry, ...] = ()
+
+    @property
+    def bundle_name(self) -> str:
+        """The name of the bundle's folder."""
+        return f"{self.name}-{self.version}-{self.target}-{self.precision}"
+
+    def to_json(self) -> str:
+        """Indented, sorted, ending in a newline: the same manifest, the same bytes."""
+        return self.model_dump_json(indent=2) + "\n"

@@ -1,0 +1,190 @@
+"""Bundles onto the disk: whole or not at all."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..errors import UsageError
+from .manifest import FileEntry, Manifest
+
+MANIFEST = "manifest.json"
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def cache_dir() -> Path:
+    """edgepack's own folder for what can be made again."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "edgepack"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a build may write.
+
+    Attributes:
+        staging: an empty, temporary sibling of the destination, on the same disk.
+        workdir: an empty folder for what stages hand to each other.
+    """
+
+    staging: Path
+    workdir: Path
+
+
+@contextmanager
+def reserve(destination: Path, force: bool) -> Iterator[Place]:
+    """Hold the place of a bundle; no other build may write there meanwhile.
+
+    What an earlier, killed build left behind is removed. On leaving, so is what this one did not publish.
+
+    Raises:
+        UsageError: another build holds the place, it cannot be written, or something that is no bundle lies there.
+    """
+    if destination.exists() and not (destination / MANIFEST).is_file() and not force:
+        raise UsageError(
+            f"{destination} exists and is not a bundle.",
+            "Move it away, choose another --out, or replace it with --force.",
+        )
+    made = _make_folders(destination.parent)
+    workdir = cache_dir() / "work" / hashlib.sha256(str(destination.resolve()).encode()).hexdigest()[:16]
+    workdir.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{workdir}.lock", timeout=0):
+            _remove_leftovers(destination, workdir)
+            workdir.mkdir()
+            staging = Path(tempfile.mkdtemp(prefix=f".{destination.name}.partial-", dir=destination.parent))
+            staging.chmod(0o755)
+            try:
+                yield Place(staging, workdir)
+            finally:
+                _remove_leftovers(destination, workdir)
+                _remove_empty(made)
+    except Timeout:
+        raise UsageError(
+            f"Another build is writing {destination}.",
+            "Wait for it to end, or give this one another --out or --name.",
+        ) from None
+
+
+def _remove_leftovers(destination: Path, workdir: Path) -> None:
+    for leftover in (workdir, *destination.parent.glob(f".{destination.name}.partial-*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    destination.with_name(f".{destination.name}.zip.partial").unlink(missing_ok=True)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Create the folder and its parents; return those that were made, deepest first."""
+    missing = [folder] if not folder.exists() else []
+    while missing and not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * 4096)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror or error}.",
+            "Choose another --out, or mend its permissions.",
+        ) from error
+    return missing
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return  # a bundle lies in it by now
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest, with the hash and size of every other file, last; then sync all to the disk."""
+    entries = tuple(
+        FileEntry(
+            path=path.relative_to(folder).as_posix(), sha256=file_sha256(path), bytes=path.stat().st_size
+        )
+        for path in _files(folder)
+        if path.name != MANIFEST or path.parent != folder
+    )
+    sealed = manifest.model_copy(update={"files": entries})
+    (folder / MANIFEST).write_text(sealed.to_json(), encoding="utf-8")
+    for path in (*_files(folder), *(path for path in folder.rglob("*") if path.is_dir()), folder):
+        _sync(path)
+    return sealed
+
+
+def publish(staging: Path, destination: Path) -> None:
+    """Put a sealed folder in its place; at every moment the place holds the old bundle or the new one."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if destination.exists():
+        _exchange(staging, destination)  # the old one is now in staging, which its owner removes
+    else:
+        os.rename(staging, destination)
+    _sync(destination.parent)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    if sys.platform == "linux":
+        at_fdcwd, rename_exchange = -100, 2  # linux/fcntl.h, linux/fs.h
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.renameat2(at_fdcwd, os.fsencode(one), at_fdcwd, os.fsencode(other), rename_exchange) == 0:
+            return
+        if ctypes.get_errno() not in (errno.ENOSYS, errno.EINVAL):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+    # No atomic exchange here: the place is empty for the moment between two renames, never half filled.
+    aside = one.with_name(one.name + "-old")
+    os.rename(other, aside)
+    os.rename(one, other)
+    os.rename(aside, one)
+
+
+def write_zip(folder: Path, path: Path) -> None:
+    """The folder as a .zip beside it: sorted, no time stamps, so that the same bundle gives the same bytes."""
+    partial = path.with_name(f".{path.name}.partial")
+    with zipfile.ZipFile(partial, "w") as archive:
+        for each in _files(folder):
+            info = zipfile.ZipInfo(f"{folder.name}/{each.relative_to(folder).as_posix()}", ZIP_DATE)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, each.read_bytes(), compresslevel=9)
+    _sync(partial)
+    os.replace(partial, path)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def source_sha256(path: Path) -> str:
+    """Of a file's bytes, or of a folder's names and bytes."""
+    if path.is_file():
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    for each in _files(path):
+        digest.update(f"{each.relative_to(path).as_posix()}\0{file_sha256(each)}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

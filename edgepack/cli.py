@@ -1,0 +1,198 @@
+"""The command line: parse, call, print. The only place that exits."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import EdgepackError, InternalError
+
+# Only what is needed to print help is imported above; a command imports the rest when it runs.
+
+PRECISIONS = ("int8", "int8_dynamic", "int16x8", "float16", "float32")
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="edgepack")
+def cli() -> None:
+    """Trained models onto phones, boards and web pages: small, fast, and proven
+    to compute what the original computes.
+
+    \b
+    edgepack build model.keras --data samples.npz     one bundle, int8, proven
+    edgepack init                                     start a project
+    edgepack inspect dist/model-1.0.0-tflite-int8     what is truly in it
+
+    Exit codes: 0 done; 1 a gate was not met, nothing shipped; 2 wrong usage,
+    config or data; 3 the model cannot be loaded or converted; 4 a tool or extra
+    is missing; 5 a fault of edgepack's own; 130 interrupted.
+    """
+
+
+@cli.command()
+@click.argument("source", required=False)
+@click.option("--data", metavar="D", help="Samples: a .npz, a folder of images, or file.py:generator.")
+@click.option(
+    "--target", "targets", multiple=True, metavar="T", help="Where it must run; repeat, or 'all'. [tflite]"
+)
+@click.option("--precision", type=click.Choice(PRECISIONS), help="[int8]")
+@click.option(
+    "--io", type=click.Choice(("auto", "float")), help="float: inputs and outputs stay float32. [auto]"
+)
+@click.option("--gate", metavar="EXPR", help='What parity must meet: "sqnr_db>=20, argmax_agreement>=0.98".')
+@click.option("--out", metavar="DIR", help="Where bundles go. [dist]")
+@click.option("--zip", "zip_", is_flag=True, default=None, help="Also write the bundle as a .zip.")
+@click.option("--name", help="The bundle's name. [the source's]")
+@click.option("--model-version", metavar="V", help="[1.0.0]")
+@click.option("--labels", metavar="FILE", help="Class labels, one a line.")
+@click.option("--signature", metavar="NAME", help="Which signature of a SavedModel or tf.Module.")
+@click.option(
+    "--shape", "shapes", multiple=True, metavar="NAME=1x224x224x3", help="An input's unknown dimensions."
+)
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME:KEY=V,...", help="Pre-processing, as [input.NAME]."
+)
+@click.option(
+    "--output", "outputs", multiple=True, metavar="NAME:KEY=V,...", help="Post-processing, as [output.NAME]."
+)
+@click.option("--samples", type=click.IntRange(1), metavar="N", help="Use at most N samples.")
+@click.option("--calibration", type=click.IntRange(1), metavar="N", help="At most N of them to calibrate.")
+@click.option("--held-back", type=click.IntRange(1), metavar="N", help="At most N of them to judge by.")
+@click.option("--allow-code", is_flag=True, default=None, help="Run Lambda layers stored in a model file.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), metavar="FILE", help="[edgepack.toml, if there is no SOURCE]"
+)
+@click.option("--force", is_flag=True, help="Replace a folder that is no bundle.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--debug", is_flag=True, help="Show tracebacks and what the frameworks say.")
+def build(**options: Any) -> None:
+    """Build SOURCE (or what edgepack.toml names) into proven bundles.
+
+    SOURCE is a .keras or .h5 file, a SavedModel folder, or code that makes a
+    model: file.py:factory, package.module:factory.
+    """
+    from . import build_command
+
+    sys.exit(build_command.run(options))
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--ops", is_flag=True, help="List every op.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
+    """What is truly in a bundle, or in a bare .tflite file, anybody's."""
+    from . import inspect_command
+
+    inspect_command.run(path, ops, as_json, debug)
+
+
+@cli.command()
+@click.argument("directory", type=click.Path(path_type=Path), default=".")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def init(directory: Path, debug: bool) -> None:
+    """Write a commented edgepack.toml and a model.py that build as they stand."""
+    from .scaffold import write_project
+
+    for path in write_project(directory):
+        click.echo(f"wrote {path}", err=True)
+    where = "" if directory == Path() else f"cd {directory} && "
+    click.echo(f"next:  {where}edgepack build", err=True)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def targets(as_json: bool) -> None:
+    """The targets there are."""
+    from . import registry
+    from .console import Console
+
+    infos = registry.targets().values()
+    if as_json:
+        click.echo(
+            json.dumps(
+                [{"name": i.name, "summary": i.summary, "precisions": i.precisions} for i in infos], indent=2
+            )
+        )
+        return
+    rows = [(i.name, i.summary, ", ".join(i.precisions)) for i in infos]
+    Console().table(("target", "runs on", "precisions"), rows)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def doctor(as_json: bool) -> None:
+    """What is installed, what is missing, and how to install it."""
+    from . import doctor_command
+
+    sys.exit(doctor_command.run(as_json))
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    bash:  eval "$(edgepack completion bash)"
+    zsh:   eval "$(edgepack completion zsh)"
+    fish:  edgepack completion fish | source
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:  # click.Choice has let only known shells through
+        raise InternalError(f"click knows no completion for {shell}.")
+    click.echo(kind(cli, {}, "edgepack", "_EDGEPACK_COMPLETE").source())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every error leaves by its documented exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    try:
+        sys.exit(_run(lambda: cli.main(arguments, prog_name="edgepack", standalone_mode=False)) or 0)
+    except EdgepackError as error:
+        if debug:
+            raise
+        report(error, "--json" in arguments)
+        sys.exit(error.exit_code)
+
+
+def _run(call: Callable[[], Any]) -> int | None:
+    try:
+        call()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; nothing was changed", err=True)
+        return INTERRUPTED
+    return 0
+
+
+def report(error: EdgepackError, as_json: bool) -> None:
+    """Print an error to people, and to a machine that asked for JSON."""
+    from .console import Console
+
+    Console().error(error)
+    if as_json:
+        click.echo(json.dumps({"error": as_table(error)}, indent=2))
+
+
+def as_table(error: EdgepackError) -> dict[str, str]:
+    return {"kind": error.kind, "message": error.message, "hint": error.hint}
+
+
+if __name__ == "__main__":
+    main()

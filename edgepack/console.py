@@ -1,0 +1,91 @@
+"""What a person sees: steps with durations on stderr, warnings, errors and the closing table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .errors import EdgepackError, InternalError
+from .events import Event, StepAdvanced, StepEnded, StepStarted, Warned
+
+
+class Console:
+    """Draws events on stderr. A context manager: the line of the step under way lives inside it."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._rich = RichConsole(stderr=True, quiet=quiet, highlight=False)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.fields[count]}", style="dim"),
+            TimeElapsedColumn(),
+            console=self._rich,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", visible=False, count="")
+
+    def __enter__(self) -> Console:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def draw(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case StepStarted(name):
+                self._progress.reset(self._task, description=name, visible=True, count="")
+            case StepAdvanced(_, done, total):
+                self._progress.update(self._task, count=f"{done}/{total}" if total else f"{done}")
+            case StepEnded(name, seconds, ok, detail):
+                self._progress.update(self._task, visible=False)
+                mark = "[green]✓[/]" if ok else "[red]✗[/]"
+                self._rich.print(f"{mark} {escape(name):<24} [dim]{seconds:6.1f} s[/]  {escape(detail)}")
+            case Warned(text):
+                self._rich.print(f"[yellow]![/] {escape(text)}")
+
+    def heading(self, text: str) -> None:
+        self._rich.print(f"[bold]{escape(text)}[/]")
+
+    def line(self, text: str) -> None:
+        self._rich.print(escape(text))
+
+    def error(self, error: EdgepackError, debug: bool = False) -> None:
+        """What happened, then what to do next; edgepack's own traceback only for ``debug``."""
+        self._rich.print(f"[bold red]error:[/] {escape(error.message)}")
+        if error.details and (debug or not isinstance(error, InternalError)):
+            self._rich.print(escape(error.details.rstrip()), style="dim")
+        if error.hint:
+            self._rich.print(f"[bold]next:[/]  {escape(error.hint)}")
+
+    def table(
+        self, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], numbers: frozenset[int] = frozenset()
+    ) -> None:
+        """A plain table that fits 80 columns; the columns in ``numbers`` are set flush right."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for index, column in enumerate(columns):
+            right = index in numbers
+            table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self._rich.print(table)
+
+
+def format_bytes(size: int) -> str:
+    """1,234,567 as ``1.23 MB``."""
+    if size < 1000:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if value < 1000 or unit == "GB":
+            break
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"

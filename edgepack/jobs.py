@@ -1,0 +1,132 @@
+"""One job a target: reserve its place, run the pipeline in a worker, publish what passed, put aside what did not."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import pipeline, registry, sources, worker
+from .bundle.manifest import Manifest
+from .bundle.writer import publish, reserve, write_zip
+from .errors import EdgepackError, GateError, UsageError
+from .events import Event, Listener, StepEnded
+from .parity import LayerParity
+from .project import Project
+
+
+@dataclass
+class Job:
+    """What became of one target.
+
+    Attributes:
+        path: the published bundle, or the rejected one that was put aside.
+        seconds: wall time of every step.
+    """
+
+    target: str
+    precision: str
+    path: Path | None = None
+    manifest: Manifest | None = None
+    zip_bytes: int | None = None
+    worst: tuple[LayerParity, ...] = ()
+    error: EdgepackError | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int | None:
+        """Of all files of the bundle, the manifest aside."""
+        return sum(file.bytes for file in self.manifest.files) if self.manifest else None
+
+
+def run(project: Project, listener: Listener, force: bool = False, debug: bool = False) -> list[Job]:
+    """Build every target of the project; one that fails does not stop the others.
+
+    Raises:
+        UsageError: what no target could be built from.
+    """
+    sources.check(project.model.source)
+    if not project.data.representative:
+        raise UsageError(
+            "There are no samples.", "Give --data a .npz, a folder of images or file.py:generator."
+        )
+    for name in project.build.targets:
+        info = registry.target(name)
+        if project.build.precision not in info.precisions:
+            raise UsageError(
+                f"The target '{name}' has no precision '{project.build.precision}'.",
+                f"It has {', '.join(info.precisions)}.",
+            )
+    return [_run_one(project, name, listener, force, debug) for name in project.build.targets]
+
+
+def _run_one(project: Project, target: str, listener: Listener, force: bool, debug: bool) -> Job:
+    job = Job(target, project.build.precision)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepEnded):
+            job.seconds[event.name] = round(event.seconds, 3)
+        listener(event)
+
+    name = f"{project.name}-{project.model.version}-{target}-{project.build.precision}"
+    destination = Path(project.build.out) / name
+    try:
+        with reserve(destination, force) as place:
+            built = worker.run(
+                pipeline.build,
+                project,
+                target,
+                place.workdir,
+                place.staging,
+                env=_env(target),
+                listener=listen,
+                debug=debug,
+            )
+            job.manifest, job.worst = built.manifest, built.worst
+            if built.failures:
+                job.path = _put_aside(place.staging, destination)
+                job.error = _rejection(job, built.failures)
+            else:
+                publish(place.staging, destination)
+                job.path = destination
+                if project.build.zip:
+                    archive = destination.with_name(destination.name + ".zip")
+                    write_zip(destination, archive)
+                    job.zip_bytes = archive.stat().st_size
+    except EdgepackError as error:
+        job.error = error
+    except OSError as error:
+        job.error = UsageError(
+            f"{error.strerror} ({error.filename}).", "Check permissions and the space left on the disk."
+        )
+    return job
+
+
+def _env(target: str) -> dict[str, str]:
+    forms = registry.target(target).forms
+    return {
+        key: value for info in registry.frameworks() if info.form in forms for key, value in info.env.items()
+    }
+
+
+def _put_aside(staging: Path, destination: Path) -> Path:
+    """Move a rejected bundle out of ``--out``, to ``<out>.rejected/``."""
+    out = destination.parent.resolve()
+    aside = out.with_name(out.name + ".rejected") / destination.name
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    if aside.exists():
+        shutil.rmtree(aside)
+    shutil.move(staging, aside)
+    return aside
+
+
+def _rejection(job: Job, failures: tuple[str, ...]) -> GateError:
+    worst = "".join(f"  {layer.sqnr_db:7.1f} dB  {layer.name}\n" for layer in job.worst)
+    others = {"int8": "int8_dynamic or int16x8", "int8_dynamic": "float16", "int16x8": "float16"}
+    other = others.get(job.precision)
+    return GateError(
+        f"The gate was not met, so nothing was shipped: {'; '.join(failures)}.",
+        f"See {job.path}/report.html."
+        + (f" Try --precision {other}, or more samples as in real use." if other else ""),
+        f"Worst layers, against float32:\n{worst}" if worst else "",
+    )

@@ -1,0 +1,222 @@
+"""Parity: an artifact's outputs against the original's on held-back samples, and the gate that they must pass."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+
+from .errors import UsageError
+from .spec import Array, Arrays, Precision
+from .target import Runner
+
+MAX_DB = 300.0
+"""What an exact match counts as; float64 sums of float32 squares tell nothing beyond it."""
+
+DECISIVE = 1 / 256
+"""A sample is decided when its best class leads by more than one int8 step of a probability."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One output compared over all held-back samples, taken together as one long vector.
+
+    Attributes:
+        sqnr_db: signal to quantization noise, ``10 log10(sum(original^2) / sum((original - artifact)^2))``, in dB.
+        max_abs: the largest absolute difference.
+        cosine: of the angle between the two.
+        argmax_agreement: share of samples (of positions, where the output has more axes) whose largest value along the
+            last axis is at the same place; ``None`` for an output with no such axis.
+        probabilities: whether the original's values are class probabilities and most samples are decided.
+        finite: whether the artifact gave finite values only.
+    """
+
+    sqnr_db: float
+    max_abs: float
+    cosine: float
+    argmax_agreement: float | None
+    probabilities: bool = False
+    finite: bool = True
+
+
+class Meter:
+    """Accumulates the metrics of one output, a sample at a time."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = self._dot = self._power = self._max = 0.0
+        self._same = self._places = self._decided = 0
+        self._distribution = True
+        self._finite = True
+
+    def update(self, original: Array, artifact: Array) -> None:
+        """Add one sample; both of one shape. Raises ValueError otherwise."""
+        if original.shape != artifact.shape:
+            raise ValueError(f"the original gives {original.shape}, the artifact {artifact.shape}")
+        x, y = original.astype(np.float64), artifact.astype(np.float64)
+        if not np.isfinite(y).all():
+            self._finite = False
+            return
+        difference = x - y
+        self._signal += float(np.sum(x * x))
+        self._power += float(np.sum(y * y))
+        self._noise += float(np.sum(difference * difference))
+        self._dot += float(np.sum(x * y))
+        self._max = max(self._max, float(np.max(np.abs(difference), initial=0.0)))
+        if x.ndim > 1 and x.shape[-1] > 1:
+            self._rank(x, y)
+
+    def _rank(self, x: Array, y: Array) -> None:
+        self._same += int(np.sum(x.argmax(-1) == y.argmax(-1)))
+        self._places += int(np.prod(x.shape[:-1]))
+        best = np.partition(x, -2, axis=-1)
+        self._decided += int(np.sum(best[..., -1] - best[..., -2] > DECISIVE))
+        sums_to_one = bool(np.all(np.abs(x.sum(-1) - 1) < 1e-3))
+        self._distribution = self._distribution and sums_to_one and bool(x.min() >= 0)
+
+    @property
+    def metrics(self) -> Metrics:
+        places = self._places
+        if not self._finite:
+            return Metrics(-MAX_DB, math.inf, 0.0, 0.0 if places else None, finite=False)
+        if self._noise == 0:
+            sqnr = MAX_DB
+        else:
+            sqnr = 10 * math.log10(self._signal / self._noise) if self._signal else -MAX_DB
+        norm = math.sqrt(self._signal) * math.sqrt(self._power)
+        cosine = self._dot / norm if norm else float(self._noise == 0)
+        return Metrics(
+            sqnr_db=min(sqnr, MAX_DB),
+            max_abs=self._max,
+            cosine=min(cosine, 1.0),
+            argmax_agreement=self._same / places if places else None,
+            probabilities=bool(places) and self._distribution and 2 * self._decided >= places,
+        )
+
+
+def measure(
+    runner: Callable[[Arrays], Arrays], held_back: Iterable[Arrays], golden: Iterable[Arrays]
+) -> dict[str, Metrics]:
+    """The metrics of every output over samples and the original's answers to them."""
+    meters: dict[str, Meter] = {}
+    for inputs, expected in zip(held_back, golden, strict=True):
+        outputs = runner(inputs)
+        for name, original in expected.items():
+            meters.setdefault(name, Meter()).update(original, outputs[name])
+    return {name: meter.metrics for name, meter in meters.items()}
+
+
+_OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_METRICS = ("sqnr_db", "max_abs", "cosine", "argmax_agreement")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One condition of a gate.
+
+    Attributes:
+        only_probabilities: hold it against outputs that are class probabilities, and leave the others alone.
+    """
+
+    metric: str
+    comparison: str
+    value: float
+    only_probabilities: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.metric}{self.comparison}{self.value:g}"
+
+    def verdict(self, metrics: Metrics) -> bool | None:
+        """Whether it is met; ``None`` where it does not apply."""
+        found = getattr(metrics, self.metric)
+        if found is None or (self.only_probabilities and not metrics.probabilities):
+            return None
+        return metrics.finite and bool(_OPERATORS[self.comparison](found, self.value))
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The thresholds that every output must meet."""
+
+    thresholds: tuple[Threshold, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.thresholds))
+
+    def failures(self, outputs: Mapping[str, Metrics]) -> list[str]:
+        """A sentence for every threshold that is not met; empty when the gate is passed."""
+        failures = [f"{name} is not finite" for name, metrics in outputs.items() if not metrics.finite]
+        for threshold in self.thresholds:
+            verdicts = {name: threshold.verdict(metrics) for name, metrics in outputs.items()}
+            if all(verdict is None for verdict in verdicts.values()) and not threshold.only_probabilities:
+                failures.append(f"{threshold} applies to no output")
+            failures += [
+                f"{name}: {threshold.metric} is {getattr(outputs[name], threshold.metric):.4g}, not {threshold.comparison} "
+                f"{threshold.value:g}"
+                for name, verdict in verdicts.items()
+                if verdict is False and outputs[name].finite
+            ]
+        return failures
+
+
+def parse_gate(text: str) -> Gate:
+    """``"sqnr_db>=20, argmax_agreement>=0.98"`` as a gate. Raises UsageError with the nearest metric."""
+    thresholds = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = re.fullmatch(r"([a-z0-9_]+)\s*(>=|<=|>|<)\s*(-?[0-9.]+(?:e-?[0-9]+)?)", part)
+        if match is None or not _is_number(match[3]):
+            raise UsageError(
+                f"The gate '{part}' is not understood.", 'Write it as "sqnr_db>=20, argmax_agreement>=0.98".'
+            )
+        if match[1] not in _METRICS:
+            near = get_close_matches(match[1], _METRICS, 1)
+            raise UsageError(
+                f"There is no metric '{match[1]}'." + (f" Did you mean '{near[0]}'?" if near else ""),
+                f"Metrics: {', '.join(_METRICS)}.",
+            )
+        thresholds.append(Threshold(match[1], match[2], float(match[3])))
+    if not thresholds:
+        raise UsageError("The gate is empty.", 'Write it as "sqnr_db>=20, argmax_agreement>=0.98".')
+    return Gate(tuple(thresholds))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def default_gate(precision: Precision) -> Gate:
+    """What a bundle must meet when the user names no gate."""
+    if precision == Precision.FLOAT32:
+        return Gate((Threshold("sqnr_db", ">=", 60),))
+    if precision in (Precision.FLOAT16, Precision.INT16X8):
+        return Gate((Threshold("sqnr_db", ">=", 35),))
+    return Gate(
+        (Threshold("cosine", ">=", 0.98), Threshold("argmax_agreement", ">=", 0.95, only_probabilities=True)),
+    )
+
+
+@dataclass(frozen=True)
+class LayerParity:
+    """How far one op's output is from that of its float32 sibling, over some held-back samples."""
+
+    name: str
+    sqnr_db: float
+
+
+def layer_parity(float32: Runner, runner: Runner, samples: Iterable[Arrays]) -> list[LayerParity]:
+    """The SQNR of every op that both artifacts have, in the order they run."""
+    meters: dict[str, Meter] = {}
+    for inputs in samples:
+        reference = float32.layers(inputs)
+        for name, value in runner.layers(inputs).items():
+            if name in reference and reference[name].shape == value.shape:
+                meters.setdefault(name, Meter()).update(reference[name], value)
+    return [LayerParity(name, meter.metrics.sqnr_db) for name, meter in meters.items()]

@@ -1,0 +1,233 @@
+"""edgepack.toml and the command line's flags -> one frozen Project."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from .bundle.manifest import SLUG
+from .errors import UsageError
+from .parity import Gate, default_gate, parse_gate
+from .samples import DataRequest
+from .spec import Precision, parse_shape
+from .target import IO
+from .usercode import is_reference
+from .wrap import Activation, Channels, InputWrap, Layout, OutputWrap, Wrap
+
+FILE = "edgepack.toml"
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+Values = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+Nonzero = Annotated[float, Field(gt=0)]
+Positive = Annotated[tuple[Nonzero, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class ModelTable(Table):
+    """[model]"""
+
+    name: str = Field(default="", pattern=f"{SLUG}|^$")
+    version: str = Field(default="1.0.0", pattern=SLUG)
+    source: str = ""
+    signature: str | None = None
+    shapes: dict[str, str] = {}
+    labels: str | None = None
+    allow_code: bool = False
+
+
+class InputTable(Table):
+    """[input.NAME]"""
+
+    kind: Literal["image", "tensor"] = "tensor"
+    layout: Layout = "NHWC"
+    channels: Channels | None = None
+    scale: Values = (1.0,)
+    offset: Values = (0.0,)
+    mean: Values = (0.0,)
+    std: Positive = (1.0,)
+
+
+class OutputTable(Table):
+    """[output.NAME]"""
+
+    activation: Activation = "none"
+    top_k: Count | None = None
+
+
+class DataTable(Table):
+    """[data]"""
+
+    representative: str = ""
+    samples: Count | None = None
+    calibration: Count | None = None
+    held_back: Count | None = None
+
+
+class BuildTable(Table):
+    """[build]"""
+
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("tflite",)
+    precision: Precision = Precision.INT8
+    io: IO = "auto"
+    out: str = "dist"
+    zip: bool = False
+
+
+class GateTable(Table):
+    """[gate]: the least sqnr_db, cosine and argmax_agreement, the greatest max_abs."""
+
+    sqnr_db: float | None = None
+    cosine: float | None = None
+    argmax_agreement: float | None = None
+    max_abs: float | None = None
+
+
+class Project(Table):
+    """All that decides a build; the same Project and files give the same bytes."""
+
+    model: ModelTable = ModelTable()
+    input: dict[str, InputTable] = {}
+    output: dict[str, OutputTable] = {}
+    data: DataTable = DataTable()
+    build: BuildTable = BuildTable()
+    gate: GateTable = GateTable()
+
+    @property
+    def name(self) -> str:
+        """The bundle's name: as given, or made from the source's."""
+        stem = self.model.source.rpartition(":")[0] if is_reference(self.model.source) else self.model.source
+        name = Path(stem).stem if not is_reference(self.model.source) or stem.endswith(".py") else stem
+        return self.model.name or re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "model"
+
+    @property
+    def wrap(self) -> Wrap:
+        return Wrap(
+            tuple((name, InputWrap(**dict(table))) for name, table in self.input.items()),
+            tuple((name, OutputWrap(**dict(table))) for name, table in self.output.items()),
+            InputWrap(kind="image") if Path(self.data.representative or FILE).is_dir() else None,
+        )
+
+    @property
+    def data_request(self) -> DataRequest:
+        data = self.data
+        return DataRequest(data.representative, data.samples, data.calibration, data.held_back)
+
+    @property
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:
+        parsed = (parse_shape(f"{name}={shape}") for name, shape in self.model.shapes.items())
+        return {name: (shape, dtype) for name, shape, dtype in parsed}
+
+    @property
+    def parity_gate(self) -> Gate:
+        """The user's gate, or the default one of the precision."""
+        signs = {"sqnr_db": ">=", "cosine": ">=", "argmax_agreement": ">=", "max_abs": "<="}
+        given = [f"{name}{signs[name]}{value!r}" for name, value in self.gate if value is not None]
+        return parse_gate(", ".join(given)) if given else default_gate(self.build.precision)
+
+
+def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
+    """Read the file (if any) and lay the flags, nested like the file, over it.
+
+    Paths in the file are relative to it. Raises UsageError that names every wrong key, and the nearest right one.
+    """
+    table: dict[str, Any] = {}
+    if file is not None:
+        try:
+            table = tomllib.loads(file.read_text())
+        except OSError as error:
+            raise UsageError(
+                f"{file} cannot be read: {error.strerror}.", "Write one with edgepack init."
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file} is not valid TOML: {error}.", "Mend that line.") from error
+        _check_keys(table, Project, str(file))
+        table = _relocate(table, file.parent)
+    try:
+        return Project.model_validate(_merge(table, flags))
+    except ValidationError as error:
+        raise UsageError(
+            _explain(error, str(file) if file else "the command line"), "See docs/edgepack.toml.md."
+        ) from error
+
+
+def _check_keys(table: Mapping[str, Any], model: type[BaseModel], where: str) -> None:
+    problems: list[str] = []
+    _find_wrong_keys(table, model, "", problems)
+    if problems:
+        raise UsageError(f"{where}: " + " ".join(problems), "See docs/edgepack.toml.md for every key.")
+
+
+def _find_wrong_keys(
+    table: Mapping[str, Any], model: type[BaseModel], path: str, problems: list[str]
+) -> None:
+    for key, value in table.items():
+        if key not in model.model_fields:
+            near = get_close_matches(key, model.model_fields, 1)
+            problems.append(
+                f"there is no key '{path}{key}'."
+                + (
+                    f" Did you mean '{path}{near[0]}'?"
+                    if near
+                    else f" Keys: {', '.join(model.model_fields)}."
+                )
+            )
+            continue
+        inner = model.model_fields[key].annotation
+        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel):
+            _find_wrong_keys(value, inner, f"{path}{key}.", problems)
+        elif key in ("input", "output") and model is Project and isinstance(value, dict):
+            for name, entry in value.items():
+                if isinstance(entry, dict):
+                    inside: type[BaseModel] = InputTable if key == "input" else OutputTable
+                    _find_wrong_keys(entry, inside, f"{key}.{name}.", problems)
+
+
+def _relocate(table: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make the paths in a file's table relative to the current folder."""
+
+    def move(value: object) -> object:
+        if not isinstance(value, str) or (is_reference(value) and ".py:" not in value):
+            return value
+        return str(folder / value) if folder != Path() else value
+
+    for section, key in (
+        ("model", "source"),
+        ("model", "labels"),
+        ("data", "representative"),
+        ("build", "out"),
+    ):
+        if isinstance(table.get(section), dict) and key in table[section]:
+            table[section][key] = move(table[section][key])
+    if isinstance(table.get("build", {}), dict) and folder != Path():
+        table.setdefault("build", {}).setdefault("out", str(folder / "dist"))
+    return table
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for each in error.errors():
+        key = ".".join(str(part) for part in each["loc"] if not str(part).startswith("function"))
+        lines.append(f"{key}: {each['msg']} (got {each['input']!r}).")
+    return f"{where}: " + " ".join(lines)

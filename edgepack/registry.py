@@ -1,0 +1,170 @@
+"""What targets and frameworks there are: the listing of targets/ plus the entry points ``edgepack.targets``.
+
+Reads TOML files only; nothing heavy is imported until ``load_target`` or ``load_framework``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, cast
+
+from .errors import MissingToolError, ModelError, UsageError
+from .model import Framework
+from .spec import Precision
+from .target import Target
+
+BUILT_IN = Path(__file__).parent / "targets"
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """A target.toml.
+
+    Attributes:
+        forms: the forms of a model that the target can lower, best first.
+        packages: the distributions whose versions belong in the toolchain record.
+        extra: ``pip install edgepack[extra]`` brings them.
+        module: where ``target`` is.
+    """
+
+    name: str
+    summary: str
+    forms: tuple[str, ...]
+    precisions: tuple[Precision, ...]
+    packages: tuple[str, ...]
+    module: str
+    extra: str = ""
+
+
+@dataclass(frozen=True)
+class FrameworkInfo:
+    """A framework.toml.
+
+    Attributes:
+        form: the form it loads sources into.
+        suffixes: of the model files it reads.
+        folder_marks: a folder with one of these files is one of its models.
+        modules: the top-level modules whose classes a factory of this framework returns.
+        env: the environment that it must be imported under.
+    """
+
+    form: str
+    suffixes: tuple[str, ...]
+    folder_marks: tuple[str, ...]
+    modules: tuple[str, ...]
+    module: str
+    extra: str
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def targets() -> dict[str, TargetInfo]:
+    """All targets by name, sorted."""
+    found = [
+        _target_info(path, f"edgepack.targets.{path.parent.name}")
+        for path in BUILT_IN.glob("[!_]*/target.toml")
+    ]
+    found += [_target_info(folder / "target.toml", module) for folder, module in _plugins()]
+    return {info.name: info for info in sorted(found, key=lambda info: info.name)}
+
+
+def target(name: str) -> TargetInfo:
+    """The target of that name. Raises UsageError with the nearest one."""
+    known = targets()
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        raise UsageError(
+            f"There is no target '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
+            f"Targets: {', '.join(known)}. See edgepack targets.",
+        )
+    return known[name]
+
+
+def frameworks() -> tuple[FrameworkInfo, ...]:
+    """All frameworks that sources can come from."""
+    return tuple(
+        _framework_info(path, f"edgepack.targets.{path.parent.name}")
+        for path in sorted(BUILT_IN.glob("_*/framework.toml"))
+    )
+
+
+def framework_of_path(path: Path) -> FrameworkInfo | None:
+    """The framework that reads this file or folder, by its suffix or its marks."""
+    for info in frameworks():
+        if path.suffix.lower() in info.suffixes or any((path / mark).is_file() for mark in info.folder_marks):
+            return info
+    return None
+
+
+def framework_of_object(made: object) -> FrameworkInfo | None:
+    """The framework whose class this object has."""
+    roots = {cls.__module__.partition(".")[0] for cls in type(made).__mro__}
+    return next((info for info in frameworks() if roots & set(info.modules)), None)
+
+
+def load_target(info: TargetInfo) -> Target:
+    """Import the target. Raises MissingToolError when its extra is not installed."""
+    return cast(Target, _import(f"{info.module}.target", info.extra, f"The target '{info.name}'").target)
+
+
+def load_framework(info: FrameworkInfo) -> Framework:
+    """Import the framework's loader. Raises MissingToolError when its extra is not installed."""
+    return cast(Framework, _import(f"{info.module}.framework", info.extra, f"A source for '{info.form}'"))
+
+
+def _import(module: str, extra: str, what: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingToolError(
+            f"{what} needs the Python package '{error.name}', which is not installed.",
+            f"pip install 'edgepack[{extra}]'",
+        ) from error
+
+
+def _plugins() -> Iterator[tuple[Path, str]]:
+    for entry in entry_points(group="edgepack.targets"):
+        spec = importlib.util.find_spec(entry.value)
+        for location in (spec.submodule_search_locations or ()) if spec else ():
+            yield Path(location), entry.value
+
+
+def _target_info(path: Path, module: str) -> TargetInfo:
+    table = _read(path)
+    return TargetInfo(
+        name=table["name"],
+        summary=table["summary"],
+        forms=tuple(table["forms"]),
+        precisions=tuple(Precision(name) for name in table["precisions"]),
+        packages=tuple(table["packages"]),
+        module=module,
+        extra=table.get("extra", ""),
+    )
+
+
+def _framework_info(path: Path, module: str) -> FrameworkInfo:
+    table = _read(path)
+    return FrameworkInfo(
+        form=table["form"],
+        suffixes=tuple(table["suffixes"]),
+        folder_marks=tuple(table["folder_marks"]),
+        modules=tuple(table["modules"]),
+        module=module,
+        extra=table["extra"],
+        env=table.get("env", {}),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ModelError(
+            f"{path} cannot be read: {error}", "Reinstall the package that brings this target."
+        ) from error

@@ -1,0 +1,194 @@
+"""The protocols that a target fulfils, and the values that pass between it and the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from .model import Model
+from .spec import Array, Arrays, Precision, Signature
+
+if TYPE_CHECKING:
+    from .bundle.manifest import Manifest
+
+IO = Literal["auto", "float"]
+
+
+class Samples(Protocol):
+    """Named arrays, one mapping a sample, batch dimension included; can be iterated again and again."""
+
+    def __iter__(self) -> Iterator[Arrays]: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The precision of every op: a default, and ops that differ, by name.
+
+    Attributes:
+        io: ``auto`` gives inputs and outputs the precision of the ops they touch; ``float`` keeps them float32.
+    """
+
+    default: Precision
+    ops: Mapping[str, Precision] = field(default_factory=dict)
+    io: IO = "auto"
+
+
+@dataclass(frozen=True)
+class Op:
+    """One op of a lowering.
+
+    Attributes:
+        name: unique in the graph; what a plan and an error report call it.
+        weight_bytes: of its constants, in float32.
+        precisions: what it can be emitted in.
+        limits: for a precision it cannot take, why.
+    """
+
+    name: str
+    kind: str
+    weight_bytes: int
+    precisions: frozenset[Precision]
+    limits: Mapping[Precision, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Files that a runtime loads.
+
+    Attributes:
+        folder: where they are.
+        files: their names in it; the first is the one to open.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+
+    @property
+    def main(self) -> Path:
+        return self.folder / self.files[0]
+
+    @property
+    def bytes(self) -> int:
+        return sum((self.folder / name).stat().st_size for name in self.files)
+
+
+@dataclass(frozen=True)
+class AuditOp:
+    """One op as the artifact really holds it.
+
+    Attributes:
+        precision: a ``Precision``; ``integer`` (indices, shapes, booleans) or ``convert`` (quantize, dequantize).
+        bytes: of its constants.
+        reason: why it is float, for a float op among quantized ones.
+    """
+
+    name: str
+    kind: str
+    precision: str
+    bytes: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is truly in the artifact."""
+
+    ops: tuple[AuditOp, ...]
+    signature: Signature
+    tensors_by_dtype: Mapping[str, int]
+    bytes_by_dtype: Mapping[str, int]
+    full_int8: bool
+
+    @property
+    def ops_by_precision(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for op in self.ops:
+            counts[op.precision] = counts.get(op.precision, 0) + 1
+        return dict(sorted(counts.items()))
+
+    @property
+    def float_islands(self) -> tuple[AuditOp, ...]:
+        """Float ops in an artifact whose other ops are quantized."""
+        quantized = {Precision.INT8.value, Precision.INT16X8.value} & set(self.ops_by_precision)
+        if not quantized:
+            return ()
+        return tuple(op for op in self.ops if op.precision in ("float32", "float16", "int8_dynamic"))
+
+    def largest(self, count: int = 5) -> tuple[AuditOp, ...]:
+        """The ops with the most constant bytes, most first."""
+        return tuple(sorted((op for op in self.ops if op.bytes), key=lambda op: -op.bytes)[:count])
+
+
+class Runner(Protocol):
+    """An artifact loaded into a runtime; the call shape of a Model: real values in and out."""
+
+    @property
+    def signature(self) -> Signature:
+        """As the artifact stores it, quantization of inputs and outputs included."""
+        ...
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]: ...
+
+    def layers(self, inputs: Arrays) -> dict[str, Array]:
+        """The real-valued outputs of the float and quantized ops on the way, by op name."""
+        ...
+
+
+class Lowering(Protocol):
+    """A model lowered to a target in float; converted once, emitted often."""
+
+    @property
+    def ops(self) -> Sequence[Op]: ...
+
+    def emit(self, plan: Plan, out: Path) -> Artifact:
+        """Write the artifact for a plan into the empty folder ``out``. Calibrates at most once, when first needed."""
+        ...
+
+
+class Tool(Protocol):
+    """Something outside of edgepack that a target needs."""
+
+    @property
+    def name(self) -> str: ...
+
+    def verify(self) -> str:
+        """Its version. Raises MissingToolError, which says how to install it."""
+        ...
+
+
+@dataclass(frozen=True)
+class File:
+    """A text file of a kit, its path relative to the kit's folder."""
+
+    path: str
+    text: str
+
+
+class Target(Protocol):
+    """What ``targets/<name>/target.py`` offers under the name ``target``."""
+
+    @property
+    def name(self) -> str: ...
+
+    def tools(self) -> Sequence[Tool]: ...
+
+    def lower(self, model: Model, calibration: Samples, workdir: Path) -> Lowering:
+        """Convert to the target's format, in float. Raises ModelError that names an op the target lacks."""
+        ...
+
+    def open(self, artifact: Artifact) -> Runner:
+        """Load into the target's runtime on this machine."""
+        ...
+
+    def audit(self, artifact: Artifact) -> Audit: ...
+
+    def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
+        """Integration code with this model's names, shapes and scales in it.
+
+        Args:
+            golden: one golden vector, ``inputs/NAME`` and ``outputs/NAME``, for the kit's self-test.
+        """
+        ...

@@ -1,0 +1,83 @@
+"""Declared pre- and post-processing: what, not how. Each framework realises it in its own graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import UsageError
+from .spec import Affine
+
+Activation = Literal["none", "softmax", "sigmoid"]
+Layout = Literal["NHWC", "NCHW"]
+Channels = Literal["rgb", "bgr", "grey"]
+
+
+@dataclass(frozen=True)
+class InputWrap:
+    """What the app feeds, and how it becomes what the network wants.
+
+    An image input is fed NHWC, in RGB or grey, values 0..255. The network gets
+    ``(x * scale + offset - mean) / std``, its channels in the order ``channels``, in the layout ``layout``.
+
+    Attributes:
+        scale, offset, mean, std: one value, or one a channel in the network's channel order.
+    """
+
+    kind: Literal["image", "tensor"] = "tensor"
+    layout: Layout = "NHWC"
+    channels: Channels | None = None
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    @property
+    def affine(self) -> Affine:
+        """The declared normalisation as one multiplication and one addition a channel."""
+        size = max(len(values) for values in (self.scale, self.offset, self.mean, self.std))
+
+        def spread(values: tuple[float, ...]) -> tuple[float, ...]:
+            if len(values) not in (1, size):
+                raise UsageError(
+                    f"An input's scale, offset, mean and std have {len(values)} and {size} values.",
+                    "Give one value, or one for every channel.",
+                )
+            return values * size if len(values) == 1 else values
+
+        scale, offset, mean, std = map(spread, (self.scale, self.offset, self.mean, self.std))
+        return Affine(
+            tuple(s / d for s, d in zip(scale, std, strict=True)),
+            tuple((o - m) / d for o, m, d in zip(offset, mean, std, strict=True)),
+        )
+
+
+@dataclass(frozen=True)
+class OutputWrap:
+    """What becomes of an output: an activation in the graph, and how many best classes the kit shows.
+
+    The ranking itself stays out of the graph: it would hide the distribution that parity compares, and no runtime
+    can return label text anyway. The kit ranks and looks labels up.
+    """
+
+    activation: Activation = "none"
+    top_k: int | None = None
+
+
+@dataclass(frozen=True)
+class Wrap:
+    """The declarations for every input and output, by name.
+
+    Attributes:
+        otherwise: for an input with none; a folder of images makes it an image.
+    """
+
+    inputs: tuple[tuple[str, InputWrap], ...] = ()
+    outputs: tuple[tuple[str, OutputWrap], ...] = ()
+    otherwise: InputWrap | None = None
+
+    def input(self, name: str) -> InputWrap | None:
+        return dict(self.inputs).get(name, self.otherwise)
+
+    def output(self, name: str) -> OutputWrap | None:
+        return dict(self.outputs).get(name)

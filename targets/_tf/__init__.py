@@ -1,0 +1,1 @@
+"""TensorFlow and Keras sources: loaded, wrapped, frozen. Shared by the targets that take the form ``tf``."""

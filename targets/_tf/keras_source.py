@@ -1,0 +1,230 @@
+"""Keras models: .keras and .h5 files, and what factories return."""
+
+from __future__ import annotations
+
+import inspect
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import keras
+
+from edgepack.errors import ModelError, UsageError
+from edgepack.model import LoadRequest
+from edgepack.spec import TensorSpec
+
+from .function import Function, Tensors, named_outputs
+
+
+def load(request: LoadRequest) -> Function:
+    """Read a .keras, .h5 or .hdf5 file. Raises ModelError."""
+    path = request.path
+    assert path is not None
+    if not path.is_file():
+        raise UsageError(f"{path} is not a file.", "Give a .keras or .h5 file, or a SavedModel folder.")
+    _check_container(request)
+    try:
+        model = keras.saving.load_model(
+            path, compile=False, safe_mode=not request.allow_code, custom_objects=_keras2_objects()
+        )
+    except Exception as error:
+        raise _explain(error, request) from error
+    return function(model, request)
+
+
+def _check_container(request: LoadRequest) -> None:
+    """Tell a damaged file, and one with only weights, before Keras says something about it that nobody understands."""
+    path = str(request.path)
+    zipped = path.endswith(".keras")
+    if zipped and not zipfile.is_zipfile(path):
+        raise ModelError(
+            f"{path} is not a Keras file, or it is damaged.", "Save it again: model.save('model.keras')."
+        )
+    if not zipped:
+        try:
+            with h5py.File(path, "r") as file:
+                config = file.attrs.get("model_config")
+        except OSError as error:
+            raise ModelError(
+                f"{path} is not an HDF5 file, or it is damaged.", "Save it again: model.save(...)."
+            ) from error
+        if config is None:
+            raise ModelError(
+                f"{path} holds weights only, no model.",
+                "Build the model in code and load them: a file.py:factory that calls model.load_weights.",
+            )
+        if not request.allow_code and "Lambda" in str(config) and '"class_name": "Lambda"' in _text(config):
+            raise _lambda_error(request)
+
+
+def _text(config: object) -> str:
+    return config.decode() if isinstance(config, bytes) else str(config)
+
+
+def _lambda_error(request: LoadRequest) -> ModelError:
+    return ModelError(
+        f"{request.path} has a Lambda layer: Python code inside the model file, which is not run.",
+        "Build the model by a file.py:factory instead; or, if you trust the file, give --allow-code.",
+    )
+
+
+def _explain(error: Exception, request: LoadRequest) -> ModelError:
+    text = str(error)
+    if "Lambda" in text and not request.allow_code and ("safe" in text or "unsafe" in text):
+        return _lambda_error(request)
+    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    if "Could not locate class" in text or "Unknown layer" in text or "register_keras_serializable" in text:
+        return ModelError(
+            f"{request.path} uses a class of its own that only its code knows: {first}",
+            "Build the model by a file.py:factory that imports that class.",
+        )
+    return ModelError(
+        f"{request.path} cannot be loaded by Keras {keras.__version__}: {first}",
+        "Check that keras.saving.load_model reads it; if another version wrote it, save it again with this one.",
+    )
+
+
+def _keras2_objects() -> dict[str, Any]:
+    """Keras 2 wrote arguments that Keras 3 refuses although they hold their only possible value; drop those."""
+
+    def dropping(layer: type[Any], **neutral: object) -> type[Any]:
+        class Tolerant(layer):  # type: ignore[misc]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                for name, value in neutral.items():
+                    if kwargs.get(name) == value:
+                        del kwargs[name]
+                super().__init__(*args, **kwargs)
+
+        Tolerant.__name__ = layer.__name__
+        return Tolerant
+
+    layers = keras.layers
+    recurrent = {
+        cls.__name__: dropping(cls, time_major=False) for cls in (layers.LSTM, layers.GRU, layers.SimpleRNN)
+    }
+    return {"DepthwiseConv2D": dropping(layers.DepthwiseConv2D, groups=1), **recurrent}
+
+
+def function(model: keras.Model, request: LoadRequest) -> Function:
+    """A built or buildable model as a function. Raises UsageError when its inputs cannot be told."""
+    if isinstance(model, keras.Sequential) and not model.built:
+        specs = _given_inputs(model, request)
+        model.build(specs[0].shape)
+    if getattr(model, "inputs", None):
+        return _symbolic(model)
+    return _subclassed(model, request)
+
+
+def _symbolic(model: keras.Model) -> Function:
+    """Functional and sequential models know their inputs, in whatever structure they were given."""
+    names = {id(tensor): _input_name(tensor) for tensor in model.inputs}
+    inputs = tuple(
+        TensorSpec(names[id(t)], tuple(t.shape), keras.backend.standardize_dtype(t.dtype))
+        for t in model.inputs
+    )
+    structure = model.input if not isinstance(model, keras.Sequential) else model.inputs[0]
+    outputs = tuple(model.output_names) if not isinstance(model.output, dict) else ()
+
+    def call(tensors: Tensors) -> Tensors:
+        arguments = keras.tree.map_structure(lambda tensor: tensors[names[id(tensor)]], structure)
+        return named_outputs(model(arguments, training=False), outputs)
+
+    return Function(inputs, call, model)
+
+
+def _input_name(tensor: Any) -> str:
+    """The name that the user gave; Keras numbers unnamed tensors, the input layer's name is steadier."""
+    if not tensor.name.startswith("keras_tensor"):
+        return str(tensor.name)
+    return str(tensor._keras_history.operation.name)
+
+
+def _subclassed(model: keras.Model, request: LoadRequest) -> Function:
+    """A subclassed model: names from ``call``'s parameters or the dict it takes; shapes from --shape or the samples."""
+    specs = _given_inputs(model, request)
+    parameters = _tensor_parameters(model.call)
+    by_keyword = len(parameters) > 1 and len(specs) > 1
+    if by_keyword and set(parameters) != {spec.name for spec in specs}:
+        specs = tuple(
+            TensorSpec(name, spec.shape, spec.dtype) for name, spec in zip(parameters, specs, strict=False)
+        )
+    elif len(specs) == 1 and specs[0].name.startswith("input_") and parameters:
+        specs = (TensorSpec(parameters[0], specs[0].shape, specs[0].dtype),)
+
+    def call(tensors: Tensors) -> Tensors:
+        if by_keyword:
+            return named_outputs(
+                model(**tensors, training=False) if _takes_training(model) else model(**tensors)
+            )
+        value = (
+            next(iter(tensors.values())) if len(tensors) == 1 and not _takes_dict(model) else dict(tensors)
+        )
+        return named_outputs(model(value, training=False) if _takes_training(model) else model(value))
+
+    return Function(specs, call, model)
+
+
+def _given_inputs(model: keras.Model, request: LoadRequest) -> tuple[TensorSpec, ...]:
+    built = _built_inputs(model)
+    if built:
+        return built
+    if request.shapes:
+        return tuple(
+            TensorSpec(name, shape, dtype or "float32") for name, (shape, dtype) in request.shapes.items()
+        )
+    if request.sample_specs:
+        # a sample carries no batch axis, unless it is 1
+        return tuple(
+            TensorSpec(
+                spec.name,
+                spec.shape if spec.shape[:1] == (1,) else (1, *spec.shape),
+                _network_dtype(spec.dtype),
+            )
+            for spec in request.sample_specs
+        )
+    raise UsageError(
+        f"The model '{model.name}' does not know its inputs: it was never built.",
+        "Call it once in the factory, or give --shape NAME=1x224x224x3 for every input.",
+    )
+
+
+def _built_inputs(model: keras.Model) -> tuple[TensorSpec, ...]:
+    """What a subclassed model saw when it was first called, as Keras keeps it for export."""
+    shapes = getattr(model, "_build_shapes_dict", None)
+    if not model.built or not shapes:
+        return ()
+    specs: list[TensorSpec] = []
+    for key, shape in shapes.items():
+        name = key.removesuffix("_shape")
+        if isinstance(shape, dict):
+            specs += [TensorSpec(str(inner), (None, *size[1:]), "float32") for inner, size in shape.items()]
+        elif isinstance(shape, tuple) and all(size is None or isinstance(size, int) for size in shape):
+            specs.append(TensorSpec("input" if name == "input" else name, (None, *shape[1:]), "float32"))
+        else:
+            return ()  # lists of tensors: no names to tell them apart
+    return tuple(specs)
+
+
+def _network_dtype(sample: str) -> str:
+    """Integers may be ids: they stay integers; pixels (uint8) and float64 are what float networks are fed with."""
+    return {"int64": "int32", "int32": "int32", "bool": "bool"}.get(sample, "float32")
+
+
+def _tensor_parameters(call: Callable[..., Any]) -> list[str]:
+    return [
+        name
+        for name, parameter in inspect.signature(call).parameters.items()
+        if name not in ("training", "mask")
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and parameter.default is parameter.empty
+    ]
+
+
+def _takes_training(model: keras.Model) -> bool:
+    return "training" in inspect.signature(model.call).parameters
+
+
+def _takes_dict(model: keras.Model) -> bool:
+    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    return any(isinstance(shape, dict) for shape in shapes.values())

@@ -1,0 +1,220 @@
+"""A TensorFlow source as a Model: shapes resolved, boundary types narrowed, wrap realised, traced and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from edgepack.errors import EdgepackError, ModelError, UsageError
+from edgepack.model import LoadRequest, Where
+from edgepack.spec import Affine, Array, Arrays, Signature, TensorSpec, format_shape
+
+from . import wrap
+from .function import Function, Tensors
+
+BOUNDARY = {"int64": "int32", "uint32": "int32", "uint64": "int32", "int16": "int32", "float64": "float32"}
+"""What a mobile runtime takes instead of the types that only servers like."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A concrete function with its variables as constants; its inputs and outputs in the order of the signature."""
+
+    concrete: Any
+    signature: Signature
+
+
+class TFModel:
+    """The wrapped original (see edgepack.model.Model), run by TensorFlow."""
+
+    forms = frozenset({"tf"})
+
+    def __init__(
+        self,
+        name: str,
+        function: Function,
+        concrete: Any,
+        frozen: Frozen,
+        scalings: Mapping[str, Affine],
+        processing: tuple[tuple[str, str, Where], ...],
+        notes: tuple[str, ...],
+    ) -> None:
+        self.name = name
+        self.signature = frozen.signature
+        self.scalings = scalings
+        self.processing = processing
+        self.notes = notes
+        self._function = function  # its variables live as long as the model
+        self._concrete = concrete
+        self._frozen = frozen
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        """The unfrozen original's outputs for one sample."""
+        tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in self.signature.inputs]
+        outputs = self._concrete(*tensors)
+        return {spec.name: value.numpy() for spec, value in zip(self.signature.outputs, outputs, strict=True)}
+
+    def form(self, name: str) -> Frozen:
+        """The frozen function, for ``tf``."""
+        return {"tf": self._frozen}[name]
+
+
+def build(function: Function, request: LoadRequest) -> TFModel:
+    """Make the model of a source. Raises ModelError, UsageError."""
+    inputs = tuple(_resolve(spec, request) for spec in function.inputs)
+    _check_shape_names(inputs, request)
+    notes = [
+        f"The input '{was.name}' is {was.dtype} in the original and {now.dtype} here."
+        for was, now in zip(function.inputs, inputs, strict=True)
+        if was.dtype != now.dtype
+    ]
+    bare = replace(function, inputs=inputs, call=_narrowed(function))
+    concrete, frozen = _trace(bare)
+    graph = wrap.inspect(frozen.concrete, frozen.signature)
+    wrapped = wrap.realise(bare, frozen, graph, request.wrap)
+    notes += wrapped.notes
+    if wrapped.function is not bare:
+        concrete, frozen = _trace(wrapped.function)
+        graph = wrap.inspect(frozen.concrete, frozen.signature)
+    frozen = replace(frozen, signature=_with_ranges(frozen.signature, request))
+    return TFModel(request.name, bare, concrete, frozen, graph.scalings, wrapped.processing, tuple(notes))
+
+
+def _with_ranges(signature: Signature, request: LoadRequest) -> Signature:
+    def ranged(spec: TensorSpec) -> TensorSpec:
+        declared = request.wrap.input(spec.name)
+        return replace(spec, range=(0.0, 255.0)) if declared and declared.kind == "image" else spec
+
+    return replace(signature, inputs=tuple(map(ranged, signature.inputs)))
+
+
+def _resolve(spec: TensorSpec, request: LoadRequest) -> TensorSpec:
+    """An input with every dimension known: an unknown batch is 1, others come from --shape."""
+    if spec.dtype == "string":
+        raise ModelError(
+            f"The input '{spec.name}' takes strings, which no edge runtime does.",
+            "Move the text processing into the app, and give a model (or --signature) that takes ids.",
+        )
+    if spec.dtype in ("resource", "variant", "complex64", "complex128"):
+        raise ModelError(f"The input '{spec.name}' is {spec.dtype}.", "Give a model that takes numbers.")
+    shape = spec.shape
+    if spec.name in request.shapes:
+        shape = _given(spec, request.shapes[spec.name][0])
+    elif shape[:1] == (None,):
+        shape = (1, *shape[1:])
+    if None in shape:
+        like = "x".join("224" if size is None else str(size) for size in shape)
+        sample = next(
+            (s.shape for s in request.sample_specs if s.name == spec.name or len(request.sample_specs) == 1),
+            None,
+        )
+        if sample is not None and len(sample) in (len(shape), len(shape) - 1):
+            like = format_shape(sample if len(sample) == len(shape) else (1, *sample))
+        raise UsageError(
+            f"The input '{spec.name}' has unknown dimensions: {format_shape(shape)}.",
+            f"Give its shape, for example --shape {spec.name}={like}.",
+        )
+    return TensorSpec(spec.name, shape, BOUNDARY.get(spec.dtype, spec.dtype))
+
+
+def _given(spec: TensorSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
+    fits = len(shape) == len(spec.shape) and all(
+        known is None or known == size for known, size in zip(spec.shape, shape, strict=True)
+    )
+    if not fits:
+        raise UsageError(
+            f"--shape {spec.name}={format_shape(shape)} does not fit the model, which has {format_shape(spec.shape)}.",
+            "Only unknown dimensions (?) can be chosen.",
+        )
+    return shape
+
+
+def _check_shape_names(inputs: tuple[TensorSpec, ...], request: LoadRequest) -> None:
+    names = [spec.name for spec in inputs]
+    for name in [*request.shapes, *(name for name, _ in request.wrap.inputs)]:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            raise UsageError(
+                f"The model has no input '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
+                f"Its inputs: {', '.join(names)}.",
+            )
+
+
+def _narrowed(function: Function) -> Any:
+    """The call with boundary types: int64 ids come in as int32, int64 and float64 outputs go out narrow."""
+    dtypes = {spec.name: spec.dtype for spec in function.inputs}
+
+    def call(tensors: Tensors) -> Tensors:
+        given = {name: tf.cast(value, dtypes[name]) for name, value in tensors.items()}
+        return {name: _narrow(name, value) for name, value in function.call(given).items()}
+
+    return call
+
+
+def _narrow(name: str, value: Any) -> Any:
+    if not isinstance(value, tf.Tensor | tf.Variable) and not tf.is_tensor(value):
+        raise ModelError(
+            f"The output '{name}' is a {type(value).__name__}, not a tensor.", "Return tensors only."
+        )
+    if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
+        raise ModelError(
+            f"The output '{name}' is a {type(value).__name__}.", "Return a dense tensor: .to_tensor()."
+        )
+    if value.dtype == tf.string:
+        raise ModelError(
+            f"The output '{name}' is a string.", "Return numbers; look names up in the app (labels)."
+        )
+    narrow = BOUNDARY.get(value.dtype.name, value.dtype.name)
+    narrow = "float32" if narrow in ("float16", "bfloat16") else narrow
+    return tf.identity(tf.cast(value, narrow))
+
+
+def _trace(function: Function) -> tuple[Any, Frozen]:
+    """The concrete function of a source and its frozen twin. Raises ModelError when it cannot be traced."""
+    names: list[str] = []
+
+    def flat(*tensors: Any) -> list[Any]:
+        outputs = function.call(
+            {spec.name: value for spec, value in zip(function.inputs, tensors, strict=True)}
+        )
+        names[:] = outputs
+        return list(outputs.values())
+
+    specs = [
+        tf.TensorSpec(spec.static_shape, spec.dtype, name=f"in_{i}") for i, spec in enumerate(function.inputs)
+    ]
+    try:
+        concrete = tf.function(flat, autograph=False).get_concrete_function(*specs)
+        frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    except EdgepackError:
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise ModelError(
+            f"The model cannot be traced with {', '.join(map(str, function.inputs))}: {lines[0][:400]}",
+            "Call it once in Python with such inputs; if its inputs are others, give --shape.",
+            "\n".join(lines[1:12]),
+        ) from error
+    signature = Signature(
+        function.inputs,
+        tuple(
+            TensorSpec(name, _output_shape(name, tensor), tensor.dtype.name)
+            for name, tensor in zip(names, concrete.outputs, strict=True)
+        ),
+    )
+    return concrete, Frozen(frozen, signature)
+
+
+def _output_shape(name: str, tensor: Any) -> tuple[int, ...]:
+    if not tensor.shape.is_fully_defined():
+        raise ModelError(
+            f"The output '{name}' has a size that depends on the data: {tensor.shape}.",
+            "Return a tensor of fixed size: pad it, or take the k best.",
+        )
+    return tuple(int(np.int64(size)) for size in tensor.shape)

@@ -1,0 +1,44 @@
+"""The range of every activation over the calibration samples: the least and the greatest value, of all samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ai_edge_quantizer import calibrator, recipe, recipe_manager
+from ai_edge_quantizer.utils import qsv_utils
+
+from edgepack.events import Step
+from edgepack.spec import Signature
+from edgepack.target import Samples
+
+from .flatbuffer import SIGNATURE_KEY
+
+Ranges = dict[str, Any]  # tensor name -> {"min": array, "max": array}, as the quantizer takes them
+
+THREADS = 2
+
+
+def calibrate(float32: bytes, signature: Signature, samples: Samples, step: Step) -> Ranges:
+    """Run the float model over the samples, one in memory at a time.
+
+    LiteRT's own profiler collects the ranges in C++, five times as fast as reading every tensor from Python. The
+    quantizer's default, a moving average, would forget the first samples' extremes; this keeps them.
+    """
+    collector = calibrator.Calibrator(
+        float32,
+        num_threads=THREADS,
+        mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
+        qsv_update_func=qsv_utils.min_max_update,
+    )
+    manager = recipe_manager.RecipeManager()
+    manager.load_quantization_recipe(recipe.static_wi8_ai8())
+    for sample in step.track(samples, len(samples)):
+        # one at a time: given an iterator, the calibrator would first make a list of it
+        collector.calibrate({SIGNATURE_KEY: [dict(sample)]}, manager)
+    ranges: Ranges = collector.get_model_qsvs()
+    for spec in signature.inputs:
+        if spec.range is not None and spec.name in ranges:
+            low, high = spec.range
+            ranges[spec.name] = {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+    return ranges

@@ -1,0 +1,203 @@
+"""The .tflite file as objects: read, written, given a signature. Schema: tensorflow/compiler/mlir/lite/schema/schema.fbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+from edgepack.errors import UsageError
+from edgepack.spec import Quantization, Signature, TensorSpec
+
+SIGNATURE_KEY = "serving_default"
+
+_OPS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+_DTYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
+
+
+@dataclass(frozen=True)
+class OpView:
+    """One op and where it is.
+
+    Attributes:
+        name: that of its first output tensor: unique in the file, kept by the quantizer.
+        constants: its inputs whose data is in the file.
+    """
+
+    name: str
+    kind: str
+    subgraph: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    constants: tuple[int, ...]
+
+
+class ModelView:
+    """A parsed .tflite. Raises UsageError when the bytes are none."""
+
+    def __init__(self, data: bytes) -> None:
+        if len(data) < 8 or data[4:8] != b"TFL3":
+            raise UsageError(
+                "This is not a .tflite file: the identifier TFL3 is missing.", "Give a .tflite file."
+            )
+        try:
+            self.model: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(data))
+            self._codes = [
+                flatbuffer_utils.get_builtin_code_from_operator_code(c)
+                for c in self.model.operatorCodes or []
+            ]
+            self._ops = list(self._read_ops())
+        except (ValueError, IndexError, TypeError, AttributeError, KeyError, OverflowError) as error:
+            raise _damaged(error) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("struct", "flatbuffers"):
+                raise
+            raise _damaged(error) from error
+
+    @property
+    def ops(self) -> list[OpView]:
+        """The ops of all subgraphs, the main one first, in the order they run."""
+        return self._ops
+
+    def _read_ops(self) -> Iterator[OpView]:
+        for index, graph in enumerate(self.model.subgraphs or []):
+            for op in graph.operators if graph.operators is not None else []:
+                inputs, outputs = _indices(op.inputs), _indices(op.outputs)
+                code = self.model.operatorCodes[op.opcodeIndex]
+                kind = _OPS.get(self._codes[op.opcodeIndex], "UNKNOWN")
+                if kind == "CUSTOM" and code.customCode:
+                    kind = code.customCode.decode(errors="replace")
+                named = outputs or inputs
+                yield OpView(
+                    name=self.tensor_name(index, named[0]) if named else f"{kind}_{index}",
+                    kind=kind,
+                    subgraph=index,
+                    inputs=inputs,
+                    outputs=outputs,
+                    constants=tuple(i for i in inputs if self.data_bytes(index, i)),
+                )
+
+    def tensor(self, subgraph: int, index: int) -> Any:
+        return self.model.subgraphs[subgraph].tensors[index]
+
+    def tensor_name(self, subgraph: int, index: int) -> str:
+        return str((self.tensor(subgraph, index).name or b"").decode(errors="replace"))
+
+    def dtype(self, subgraph: int, index: int) -> str:
+        """NumPy's name of a tensor's type."""
+        return _DTYPES.get(self.tensor(subgraph, index).type, "unknown")
+
+    def data_bytes(self, subgraph: int, index: int) -> int:
+        """The size of a tensor's data in the file; 0 for one that is computed."""
+        buffer = self.model.buffers[self.tensor(subgraph, index).buffer]
+        return len(buffer.data) if buffer.data is not None else int(buffer.size or 0)
+
+    @property
+    def signature(self) -> Signature:
+        """The named inputs and outputs; tensor names where the file has no signature."""
+        graph = self.model.subgraphs[0]
+        definitions = self.model.signatureDefs or []
+        if definitions:
+            first = definitions[0]
+            names = {
+                mapping.tensorIndex: mapping.name.decode() for mapping in (*first.inputs, *first.outputs)
+            }
+            inputs = [mapping.tensorIndex for mapping in first.inputs]
+            outputs = [(mapping.name.decode(), mapping.tensorIndex) for mapping in first.outputs]
+        else:
+            names = {i: self.tensor_name(0, i) for i in _indices(graph.inputs)}
+            inputs = list(_indices(graph.inputs))
+            outputs = [(self.tensor_name(0, i), i) for i in _indices(graph.outputs)]
+        return Signature(
+            tuple(self._spec(names[index], index) for index in inputs),
+            tuple(self._spec(name, index) for name, index in outputs),
+        )
+
+    def _spec(self, name: str, index: int) -> TensorSpec:
+        tensor = self.tensor(0, index)
+        shape = tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
+        return TensorSpec(name, shape, self.dtype(0, index), per_tensor_quantization(tensor))
+
+
+def _damaged(error: Exception) -> UsageError:
+    return UsageError(f"This .tflite file is damaged: {type(error).__name__}: {error}", "Get it again.")
+
+
+def per_tensor_quantization(tensor: Any) -> Quantization | None:
+    """Scale and zero point, where there is one pair for the whole tensor."""
+    parameters = tensor.quantization
+    if parameters is None or parameters.scale is None or len(parameters.scale) != 1:
+        return None
+    return Quantization(
+        float(parameters.scale[0]), int(parameters.zeroPoint[0]) if parameters.zeroPoint is not None else 0
+    )
+
+
+def with_signature(data: bytes, signature: Signature) -> bytes:
+    """The file with its inputs and outputs, in order, under the names of ``signature``.
+
+    The converter drops the names of a frozen function; the quantizer wants a signature to calibrate by.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(data))
+    graph = model.subgraphs[0]
+
+    def mapping(name: str, index: int) -> Any:
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name.encode(), int(index)
+        return entry
+
+    definition = schema.SignatureDefT()
+    definition.signatureKey, definition.subgraphIndex = SIGNATURE_KEY.encode(), 0
+    definition.inputs = [
+        mapping(spec.name, i) for spec, i in zip(signature.inputs, graph.inputs, strict=True)
+    ]
+    definition.outputs = [
+        mapping(spec.name, i) for spec, i in zip(signature.outputs, graph.outputs, strict=True)
+    ]
+    model.signatureDefs = [definition]
+    _rename_boundary(graph, signature)
+    return write(model)
+
+
+def _rename_boundary(graph: Any, signature: Signature) -> None:
+    """Boundary tensors under the user's names, so that reports and profilers show them; every name once."""
+    taken = {tensor.name for tensor in graph.tensors}
+    for spec, index in zip(
+        (*signature.inputs, *signature.outputs), (*graph.inputs, *graph.outputs), strict=True
+    ):
+        name = spec.name.encode()
+        if name not in taken:
+            taken.add(name)
+            graph.tensors[index].name = name
+
+
+def write(model: Any) -> bytes:
+    """The bytes of a parsed model."""
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _indices(values: Any) -> tuple[int, ...]:
+    return tuple(int(i) for i in (values if values is not None else []) if i >= 0)
+
+
+def dequantize(stored: Any, quantization: Quantization | None) -> Any:
+    """Real values, float32, of stored integers; other values as they are."""
+    if quantization is None or quantization.scale == 0:
+        return stored
+    return (stored.astype(np.float32) - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
+
+
+def quantize(real: Any, spec: TensorSpec) -> Any:
+    """The stored integers for real values: rounded to the nearest, clamped (as LiteRT's QUANTIZE does)."""
+    if spec.quantization is None or spec.quantization.scale == 0:
+        return np.asarray(real).astype(spec.dtype)
+    limits = np.iinfo(spec.dtype)
+    stored = (
+        np.rint(np.asarray(real, np.float32) / np.float32(spec.quantization.scale))
+        + spec.quantization.zero_point
+    )
+    return np.clip(stored, limits.min, limits.max).astype(spec.dtype)

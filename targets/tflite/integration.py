@@ -1,0 +1,259 @@
+"""The kit of a TensorFlow Lite bundle: Python, Kotlin, Swift and C++ with this model's names, shapes and scales in it.
+
+Names and labels are arbitrary text that a model supplied. In a template they appear only within string literals, by way
+of the filter for the language, or as the identifiers made here; never in a comment.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from edgepack.bundle.manifest import Manifest, TensorEntry
+from edgepack.errors import InternalError
+from edgepack.spec import Array, Arrays, Precision
+from edgepack.target import File
+
+KIT = Path(__file__).with_name("kit")
+
+ELEMENTS = {
+    "float32": "Float32",
+    "int32": "Int32",
+    "uint8": "UInt8",
+    "int64": "Int64",
+    "bool": "Bool",
+    "int16": "Int16",
+    "int8": "Int8",
+}
+"""The element types that the kit reads and writes; TensorFlow Lite's own names for them."""
+
+KEYWORDS = frozenset(
+    # Kotlin and Swift; what is a keyword in one is avoided in both, so that the two kits have the same names.
+    [
+        "as",
+        "break",
+        "class",
+        "continue",
+        "do",
+        "else",
+        "false",
+        "for",
+        "fun",
+        "if",
+        "in",
+        "interface",
+        "is",
+        "null",
+        "object",
+        "package",
+        "return",
+        "super",
+        "this",
+        "throw",
+        "true",
+        "try",
+        "typealias",
+        "typeof",
+        "val",
+        "var",
+        "when",
+        "while",
+        "any",
+        "associatedtype",
+        "await",
+        "case",
+        "catch",
+        "default",
+        "defer",
+        "deinit",
+        "enum",
+        "extension",
+        "fallthrough",
+        "fileprivate",
+        "func",
+        "guard",
+        "import",
+        "init",
+        "inout",
+        "internal",
+        "let",
+        "nil",
+        "open",
+        "operator",
+        "precedencegroup",
+        "private",
+        "protocol",
+        "public",
+        "repeat",
+        "rethrows",
+        "self",
+        "static",
+        "struct",
+        "subscript",
+        "switch",
+        "throws",
+        "where",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output, as the templates see it.
+
+    Attributes:
+        name: as the file has it.
+        identifier: what it is called in code.
+        element: of ``ELEMENTS``.
+        scale: 0 where it is not quantized, as the runtimes have it.
+        top_k: how many best classes to show by default.
+        tolerance: how far an answer may be from the golden one: twice the largest difference that was measured on the
+            host, as other processors round some ops differently.
+    """
+
+    name: str
+    identifier: str
+    shape: tuple[int, ...]
+    element: str
+    scale: float
+    zero_point: int
+    image: bool
+    grey: bool
+    top_k: int
+    tolerance: float
+
+    @property
+    def ids(self) -> bool:
+        """Whether an app gives integers, not real values."""
+        return self.scale == 0 and self.element in ("Int32", "Int64")
+
+
+def files(manifest: Manifest, golden: Arrays) -> Iterator[File]:
+    """Every file of the kit.
+
+    Args:
+        golden: one golden vector, ``inputs/NAME`` and ``outputs/NAME``, batch dimension included.
+    """
+    inputs, outputs = _ports(manifest, manifest.inputs), _ports(manifest, manifest.outputs)
+    facts = {
+        "title": f"{manifest.name} {manifest.version} ({manifest.target}, {manifest.precision})",
+        "package": "model_" + re.sub(r"\W", "_", manifest.name, flags=re.ASCII),
+        "artifact": manifest.artifact[0],
+        "labels": manifest.labels,
+        "inputs": inputs,
+        "outputs": outputs,
+        "images": [port for port in inputs if port.image],
+        "exact": manifest.precision == Precision.FLOAT32,
+    }
+    environment = _environment()
+    for template in sorted(path.relative_to(KIT).as_posix() for path in KIT.rglob("*.j2")):
+        yield File(template.removesuffix(".j2"), environment.get_template(template).render(facts))
+    vectors = [golden[f"inputs/{port.name}"] for port in inputs] + [
+        golden[f"outputs/{port.name}"] for port in outputs
+    ]
+    yield File("golden.txt", "".join(f"{_numbers(vector)}\n" for vector in vectors))
+
+
+def _ports(manifest: Manifest, entries: tuple[TensorEntry, ...]) -> list[Port]:
+    names = identifiers(entry.name for entry in entries)
+    return [_port(manifest, entry, name) for entry, name in zip(entries, names, strict=True)]
+
+
+def _port(manifest: Manifest, entry: TensorEntry, identifier: str) -> Port:
+    if entry.dtype not in ELEMENTS:
+        raise InternalError(f"The kit cannot feed '{entry.name}', which is {entry.dtype}.")
+    measured = [
+        parity.outputs[entry.name].max_abs
+        for parity in manifest.parity.values()
+        if entry.name in parity.outputs
+    ]
+    return Port(
+        name=entry.name,
+        identifier=identifier,
+        shape=entry.shape,
+        element=ELEMENTS[entry.dtype],
+        scale=entry.quantization.scale if entry.quantization else 0.0,
+        zero_point=entry.quantization.zero_point if entry.quantization else 0,
+        image=entry.image is not None,
+        grey=entry.image is not None and entry.image.channels == "grey",
+        top_k=entry.top_k or 5,
+        tolerance=2 * max(measured, default=0.0),
+    )
+
+
+def identifiers(names: Iterable[str]) -> list[str]:
+    """A valid, distinct camelCase identifier for every name.
+
+    They differ in more than case: Kotlin makes ``getImage()`` of both ``image`` and ``Image``.
+    """
+    made: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        words = re.findall(r"[A-Za-z0-9]+", name) or ["tensor"]
+        first = words[0].lower() if words[0].isupper() else words[0][0].lower() + words[0][1:]
+        base = first + "".join(word[0].upper() + word[1:] for word in words[1:])
+        if base[0].isdigit():
+            base = f"tensor{base}"
+        if base.lower() in KEYWORDS:
+            base = f"{base}_"
+        free = (base if count == 1 else f"{base}{count}" for count in itertools.count(1))
+        identifier = next(candidate for candidate in free if candidate.lower() not in taken)
+        taken.add(identifier.lower())
+        made.append(identifier)
+    return made
+
+
+def _numbers(vector: Array) -> str:
+    """All values, row-major; nine digits tell one float32 from the next."""
+    flat = np.ravel(vector)
+    form = "{:.9g}" if flat.dtype.kind == "f" else "{:d}"
+    return " ".join(form.format(value) for value in flat.tolist())
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(KIT),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"python": repr, "kotlin": kotlin, "swift": swift, "cpp": cpp}
+    return environment
+
+
+def kotlin(text: str) -> str:
+    """A Kotlin string literal."""
+
+    def escape(char: str) -> str:
+        units = np.frombuffer(char.encode("utf-16-le", "replace"), "<u2")
+        return "".join(f"\\u{unit:04x}" for unit in units)
+
+    return _literal(text, '"\\$', escape)
+
+
+def swift(text: str) -> str:
+    """A Swift string literal."""
+    return _literal(text, '"\\', lambda char: f"\\u{{{ord(char):x}}}")
+
+
+def cpp(text: str) -> str:
+    """A C++ string literal, UTF-8. Octal escapes, as these end after three digits; ``?`` may begin a trigraph."""
+    return _literal(
+        text, '"\\?', lambda char: "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "replace"))
+    )
+
+
+def _literal(text: str, special: str, escape: Callable[[str], str]) -> str:
+    """Between quotes, with everything escaped that is special or cannot be seen (a bidirectional override, say)."""
+    return (
+        '"'
+        + "".join(escape(char) if char in special or not char.isprintable() else char for char in text)
+        + '"'
+    )

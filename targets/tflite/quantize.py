@@ -1,0 +1,102 @@
+"""Plans as recipes of ai-edge-quantizer, and what no recipe can say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ai_edge_quantizer import algorithm_manager, qtyping, quantizer, recipe_manager
+from ai_edge_quantizer.utils import tfl_flatbuffer_utils
+
+from edgepack.errors import ModelError
+from edgepack.spec import Precision
+from edgepack.target import Plan
+
+from .calibrate import Ranges
+from .flatbuffer import ModelView, OpView
+from .islands import ABSORBED, absorb
+
+Algorithm = algorithm_manager.AlgorithmName
+Kind = qtyping.TFLOperationName
+
+SOFTMAX_STEPS = 16
+"""The int8 softmax answers in steps of 1/256. Where not even its best value reaches 16 of them, nothing is left of it."""
+
+_KINDS = {name: code for code, name in tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.items()}
+
+
+def limits(op: OpView, ranges: Ranges) -> Mapping[Precision, str]:
+    """The static precisions that an op cannot take, each with the reason."""
+    found: dict[Precision, str] = {}
+    for precision, bits in ((Precision.INT8, 8), (Precision.INT16X8, 16)):
+        if not _is_supported(op, bits) and not (precision == Precision.INT8 and op.kind in ABSORBED):
+            found[precision] = f"the quantizer has no {precision.value} form of {op.kind}"
+    peak = ranges.get(op.name, {}).get("max")
+    if op.kind == "SOFTMAX" and peak is not None and float(peak.max()) < SOFTMAX_STEPS / 256:
+        found[Precision.INT8] = f"its best value is {float(peak.max()):.2g}, too little for steps of 1/256"
+    return found
+
+
+def _is_supported(op: OpView, bits: int) -> bool:
+    kind = _kind(op)
+    if kind is None:
+        return False
+    manager = recipe_manager.RecipeManager()
+    manager.add_static_config(".*", Kind.ALL_SUPPORTED, bits, 8)
+    return bool(manager.get_quantization_configs(kind, op.name)[0] != Algorithm.NO_QUANTIZE)
+
+
+def _kind(op: OpView) -> Any:
+    """The quantizer's name of an op's kind; None for one that it does not know."""
+    names = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
+    name = names.get(op.kind, op.kind)
+    return Kind(name) if name in Kind.__members__ and Kind(name) in _KINDS else None
+
+
+def weight_bytes(view: ModelView, op: OpView) -> int:
+    return sum(view.data_bytes(op.subgraph, index) for index in op.constants)
+
+
+def quantize(float32: bytes, view: ModelView, plan: Plan, ranges: Ranges | None) -> bytes:
+    """The file of a plan. Raises ModelError when the quantizer refuses it."""
+    tool = quantizer.Quantizer(float32, _recipe(view, plan).get_quantization_recipe())
+    try:
+        result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    except Exception as error:
+        raise ModelError(
+            f"The quantizer refused {plan.default.value}: {str(error).strip().splitlines()[0][:300]}",
+            "Try another --precision: int8_dynamic and float16 need no ranges.",
+        ) from error
+    data = bytes(result.quantized_model)
+    return absorb(data, ranges, plan) if ranges is not None else data
+
+
+def _recipe(view: ModelView, plan: Plan) -> recipe_manager.RecipeManager:
+    manager = recipe_manager.RecipeManager()
+    _add(manager, ".*", plan.default)
+    for op in view.ops:
+        precision = plan.ops.get(op.name)
+        if precision is not None and precision != plan.default:
+            scope = ";".join(view.tensor_name(op.subgraph, index) for index in op.outputs) + ";"
+            _add(manager, f"^{re.escape(scope)}$", precision)
+    if plan.io == "float":
+        for boundary in (Kind.INPUT, Kind.OUTPUT):
+            manager.add_quantization_config(".*", boundary, algorithm_key=Algorithm.NO_QUANTIZE)
+    return manager
+
+
+def _add(manager: recipe_manager.RecipeManager, scope: str, precision: Precision) -> None:
+    match precision:
+        case Precision.INT8:
+            manager.add_static_config(scope, Kind.ALL_SUPPORTED, 8, 8)
+        case Precision.INT16X8:
+            manager.add_static_config(scope, Kind.ALL_SUPPORTED, 16, 8)
+        case Precision.INT8_DYNAMIC:
+            manager.add_dynamic_config(scope, Kind.ALL_SUPPORTED, 8)
+        case Precision.FLOAT16:
+            manager.add_weight_only_config(
+                scope, Kind.ALL_SUPPORTED, 16, algorithm_key=Algorithm.FLOAT_CASTING
+            )
+        case Precision.FLOAT32:
+            manager.add_quantization_config(scope, Kind.ALL_SUPPORTED, algorithm_key=Algorithm.NO_QUANTIZE)

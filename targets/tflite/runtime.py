@@ -1,0 +1,74 @@
+"""An artifact in LiteRT on this machine, and its audit."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from edgepack.errors import ModelError
+from edgepack.spec import Array, Arrays, Quantization, Signature
+from edgepack.target import Artifact
+
+from .flatbuffer import ModelView, dequantize, quantize
+
+
+class LiteRTRunner:
+    """Real values in and out (see edgepack.target.Runner); what is quantized is converted at the boundary."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._data = artifact.main.read_bytes()
+        view = ModelView(self._data)
+        self.signature: Signature = view.signature
+        self._kinds = {op.name: op.kind for op in view.ops if op.subgraph == 0}
+        self._fast = _open(self._data)
+        self._slow: Any = None
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        return self._run(self._fast, inputs)
+
+    def layers(self, inputs: Arrays) -> dict[str, Array]:
+        """Every op's first output. The reference path keeps them all; XNNPACK fuses ops and drops what is between."""
+        if self._slow is None:
+            self._slow = _open(
+                self._data,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                experimental_preserve_all_tensors=True,
+            )
+        self._run(self._slow, inputs)
+        found = {}
+        for detail in self._slow.get_tensor_details():
+            kind = self._kinds.get(detail["name"])
+            if kind is None or kind in ("QUANTIZE", "DEQUANTIZE"):
+                continue
+            scale, zero_point = detail["quantization"]
+            value = dequantize(
+                self._slow.get_tensor(detail["index"]), Quantization(scale, zero_point) if scale else None
+            )
+            if value.dtype.kind == "f" and value.size:
+                found[detail["name"]] = value
+        order = {name: position for position, name in enumerate(self._kinds)}
+        return dict(sorted(found.items(), key=lambda item: order[item[0]]))
+
+    def _run(self, interpreter: Any, inputs: Arrays) -> dict[str, Array]:
+        run = interpreter.get_signature_runner()
+        stored = run(**{spec.name: quantize(inputs[spec.name], spec) for spec in self.signature.inputs})
+        return {
+            spec.name: dequantize(stored[spec.name], spec.quantization) for spec in self.signature.outputs
+        }
+
+
+def _open(data: bytes, **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that keeping all tensors is for debugging is why it is asked for
+        try:
+            interpreter = Interpreter(model_content=data, num_threads=os.cpu_count() or 1, **options)
+            interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"LiteRT cannot load the artifact: {str(error).strip().splitlines()[0]}",
+                "If it names an op, replace it in the model, or choose another --precision.",
+            ) from error
+    return interpreter
