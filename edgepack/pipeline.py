@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def judge(
         is_float = plan.default == Precision.FLOAT32
         artifact = float32 if is_float else lowering.emit(plan, _fresh(workdir / "artifact"))
     with step("audit") as auditing:
-        audit = target.audit(artifact)
+        audit = _explained(target.audit(artifact), lowering, plan)
         auditing.detail = ", ".join(f"{count} {name}" for name, count in audit.ops_by_precision.items())
     with step("parity") as measuring:
         runner = target.open(artifact)
@@ -121,6 +121,19 @@ def judge(
             few = islice(iter(reference.samples.held_back), LAYER_SAMPLES)
             layers = tuple(parity.layer_parity(target.open(float32), runner, few))
     return Judged(artifact, float32, runner, audit, outputs, layers, failures)
+
+
+def _explained(audit: Audit, lowering: Lowering, plan: Plan) -> Audit:
+    """The audit, with the reasons that only the plan knows for the ops that it left in another precision."""
+    if not plan.ops:
+        return audit
+    reasons = {op.name: op.limits.get(plan.default, "") for op in lowering.ops if op.name in plan.ops}
+    return replace(
+        audit,
+        ops=tuple(
+            replace(op, reason=reasons[op.name] if reasons.get(op.name) else op.reason) for op in audit.ops
+        ),
+    )
 
 
 def _fresh(folder: Path) -> Path:

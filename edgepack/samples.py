@@ -68,7 +68,9 @@ def collect(request: DataRequest, model: Model, wrap: Wrap, workdir: Path, step:
                 if all(parts[name].count >= limit for name, limit in limits.items()):
                     break
                 continue
-            fitted = {spec.name: _fit(_pick(arrays, spec, label), spec, label) for spec in inputs}
+            fitted = {
+                spec.name: _fit(_pick(arrays, spec, label, len(inputs) == 1), spec, label) for spec in inputs
+            }
             for name, array in fitted.items():
                 checks[name].see(array, label)
             try:
@@ -84,10 +86,10 @@ def collect(request: DataRequest, model: Model, wrap: Wrap, workdir: Path, step:
     return SampleSet(parts["calibration"].records, parts["held_back"].records)
 
 
-def _pick(arrays: dict[str, Array], spec: TensorSpec, label: str) -> Array:
+def _pick(arrays: dict[str, Array], spec: TensorSpec, label: str, only: bool) -> Array:
     if spec.name not in arrays:
-        if len(arrays) == 1 and not spec.name:
-            return next(iter(arrays.values()))
+        if len(arrays) == 1 and only:
+            return next(iter(arrays.values()))  # one array, one input: the name does not matter
         raise UsageError(
             f"{label} has no array for the input '{spec.name}'; it has {', '.join(map(str, arrays)) or 'none'}.",
             "Name the arrays as the model's inputs, or yield a tuple in their order.",
@@ -98,8 +100,8 @@ def _pick(arrays: dict[str, Array], spec: TensorSpec, label: str) -> Array:
 def _fit(array: Array, spec: TensorSpec, label: str) -> Array:
     """The array with the input's shape and a dtype that it can be handed out from. Raises UsageError."""
     shape = spec.static_shape
-    if array.shape != shape and (1, *array.shape) == shape:
-        array = array[np.newaxis]
+    if array.shape != shape and _without_ones(array.shape) == _without_ones(shape):
+        array = array.reshape(shape)  # a batch of one, or a single channel, that the sample leaves out
     if array.shape != shape:
         raise UsageError(
             f"{label} has the shape {format_shape(array.shape)} for the input '{spec.name}', "
@@ -127,6 +129,10 @@ def _fit(array: Array, spec: TensorSpec, label: str) -> Array:
         f"{label} is {array.dtype.name} for the input '{spec.name}', which takes {spec.dtype}.",
         f"Convert it: array.astype('{spec.dtype}').",
     )
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def _layout_hint(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:

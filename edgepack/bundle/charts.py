@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_POINTS = 2000
-STEP_DB = 20  # a tenth of the error
+STEP_DB = 20  # ten times the error
 
 # Colours that nothing else draws; each becomes a CSS variable of the page, and so follows dark, light and print.
-INK, MUTED, GRID, SURFACE, ACCENT, BAD = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06"
-VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line", SURFACE: "surface", ACCENT: "accent", BAD: "bad"}
+MUTED, GRID, SURFACE, ACCENT, BAD = "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06"
+VARIABLES = {MUTED: "muted", GRID: "line", SURFACE: "surface", ACCENT: "accent", BAD: "bad"}
 
 SETTINGS: dict[Any, object] = {  # matplotlib types its 300 keys one by one
     "svg.fonttype": "none",  # text stays text: the page's font, selectable, and small

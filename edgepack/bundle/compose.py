@@ -138,7 +138,7 @@ def _manifest(
         labels=labels,
         processing=tuple(_processing(project, reference.model)),
         audit=_audit(judged.audit),
-        gate=GateEntry(expression=str(project.parity_gate), passed=passed),
+        gate=GateEntry(expression=str(project.parity_gate), passed=passed, failures=judged.failures),
         parity={"host": ParityEntry(passed=passed, samples=measured, outputs=outputs)},
         golden=GoldenEntry(measured=measured, shipped=shipped),
         notes=reference.model.notes,
@@ -240,8 +240,8 @@ def _sizes(project: Project, judged: Judged) -> tuple[tuple[str, int], ...]:
         files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
         sizes.append((source.name, sum(path.stat().st_size for path in files)))
     if judged.artifact is not judged.float32:
-        sizes.append(("float32", judged.float32.bytes))
-    sizes.append((project.build.precision.value, judged.artifact.bytes))
+        sizes.append((f"float32 {judged.float32.main.name}", judged.float32.bytes))
+    sizes.append((f"this bundle's {judged.artifact.main.name}", judged.artifact.bytes))
     return tuple(sizes)
 
 

@@ -67,8 +67,11 @@ class ParityEntry(Frozen):
 
 
 class GateEntry(Frozen):
+    """The thresholds, and a sentence for each that was not met."""
+
     expression: str
     passed: bool
+    failures: tuple[str, ...] = ()
 
 
 class IslandEntry(Frozen):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -40,31 +39,16 @@ MEANINGS = {
 
 # What to try: an option of ``edgepack build`` (or none), and why.
 FLOAT_TIPS = (
-    (
-        "",
-        "Rounding does not explain this error: an op was likely converted to one that computes something else.",
-    ),
-    (
-        "",
-        "See that the data is prepared once: a model that scales its pixels itself is to be fed raw pixels.",
-    ),
+    ("", "Rounding does not explain this: an op was likely converted to one that computes something else."),
+    ("", "See that the data is prepared once: a model that scales its pixels itself wants raw pixels."),
 )
 CLOSER = {
-    "int8": (
-        "--precision int16x8",
-        "or int8_dynamic: larger or slower than int8, and closer to the original.",
-    ),
+    "int8": ("--precision int16x8", "or int8_dynamic: larger or slower, and closer to the original."),
     "int16x8": ("--precision float16", "is closer to the original; so is int8_dynamic, often."),
     "int8_dynamic": ("--precision float16", "is twice the size, and next to exact."),
 }
-CALIBRATION_TIP = (
-    "--calibration",
-    "with more samples, like those of real use: ranges it did not see are cut off.",
-)
-COMPRESSION_TIP = (
-    "",
-    "Build without compression, to see whether it or the precision is to blame; then compress less.",
-)
+CALIBRATION_TIP = ("--calibration", "with more samples, like real use: ranges it did not see are cut off.")
+COMPRESSION_TIP = ("", "Build without compression, to see whether it or the precision is to blame.")
 GATE_TIP = ("--gate", "with lower thresholds, if the parity below is good enough for the app.")
 
 
@@ -166,7 +150,7 @@ def render(report: Report) -> str:
         holds=_holds,
         left_float=LEFT_FLOAT,
         infinite=math.inf,
-        by_bytes=lambda counts: sorted(counts.items(), key=lambda item: (-item[1], item[0])),
+        by_count=lambda counts: sorted(counts.items(), key=lambda item: (-item[1], item[0])),
         meanings=MEANINGS,
     )
 
@@ -175,9 +159,8 @@ def worst_layers(layers: tuple[LayerError, ...], count: int = 10) -> tuple[Ranke
     """The layers with the lowest SQNR, lowest first; those without error are not among them."""
     before = (None, *(layer.sqnr_db for layer in layers))
     ranked = (Ranked(layer, place, before[place - 1]) for place, layer in enumerate(layers, 1))
-    return tuple(
-        sorted((r for r in ranked if r.layer.sqnr_db < math.inf), key=lambda r: r.layer.sqnr_db)[:count]
-    )
+    inexact = (item for item in ranked if item.layer.sqnr_db < math.inf)
+    return tuple(sorted(inexact, key=lambda item: item.layer.sqnr_db)[:count])
 
 
 def steepest_fall(layers: tuple[LayerError, ...]) -> Ranked | None:
@@ -194,14 +177,9 @@ def advice(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     compressed = (COMPRESSION_TIP,) if manifest.compression else ()
     if manifest.precision in LEFT_FLOAT:
         return (*compressed, *FLOAT_TIPS)
-    closer = CLOSER.get(manifest.precision)
-    calibrated = manifest.precision in QUANTIZED
-    return (
-        *compressed,
-        *((closer,) if closer else ()),
-        *((CALIBRATION_TIP,) if calibrated else ()),
-        GATE_TIP,
-    )
+    closer = (CLOSER[manifest.precision],) if manifest.precision in CLOSER else ()
+    calibrated = (CALIBRATION_TIP,) if manifest.precision in QUANTIZED else ()
+    return (*compressed, *closer, *calibrated, GATE_TIP)
 
 
 def _lowest(manifest: Manifest) -> float | None:
@@ -252,8 +230,8 @@ def _clean(value: object) -> object:
 
 
 def _parts(name: str) -> Markup:
-    """A long name that breaks where its parts end."""
-    return Markup(re.sub(r"(?<=[/:])", "<wbr>", str(escape(_clean(name)))))
+    """A long name, escaped, that breaks where its parts end."""
+    return Markup(re.sub(r"(?<=[/:;])", "<wbr>", str(escape(_clean(name)))))
 
 
 def _minus(text: str) -> str:
@@ -292,7 +270,7 @@ def _shape(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape)) or "scalar"
 
 
-def _holds(entry: TensorEntry, labels: Mapping[int, str] | tuple[str, ...]) -> str:
+def _holds(entry: TensorEntry, labels: tuple[str, ...]) -> str:
     """What a tensor means, in words."""
     parts = [entry.meaning] if entry.meaning else []
     if entry.image:

@@ -149,7 +149,7 @@ def _subclassed(model: keras.Model, request: LoadRequest) -> Function:
         specs = tuple(
             TensorSpec(name, spec.shape, spec.dtype) for name, spec in zip(parameters, specs, strict=False)
         )
-    elif len(specs) == 1 and specs[0].name.startswith("input_") and parameters:
+    elif len(specs) == 1 and specs[0].name in ("input", "input_0") and parameters:
         specs = (TensorSpec(parameters[0], specs[0].shape, specs[0].dtype),)
 
     def call(tensors: Tensors) -> Tensors:

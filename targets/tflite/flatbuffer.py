@@ -17,6 +17,7 @@ SIGNATURE_KEY = "serving_default"
 
 _OPS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 _DTYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
+_BOUNDED = {schema.ActivationFunctionType.RELU6, schema.ActivationFunctionType.RELU_N1_TO_1}
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class OpView:
     Attributes:
         name: that of its first output tensor: unique in the file, kept by the quantizer.
         constants: its inputs whose data is in the file.
+        bounded: whether a fused activation cuts its output off at a constant (RELU6, RELU_N1_TO_1).
     """
 
     name: str
@@ -34,6 +36,7 @@ class OpView:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     constants: tuple[int, ...]
+    bounded: bool = False
 
 
 class ModelView:
@@ -67,11 +70,7 @@ class ModelView:
         for index, graph in enumerate(self.model.subgraphs or []):
             for op in graph.operators if graph.operators is not None else []:
                 inputs, outputs = _indices(op.inputs), _indices(op.outputs)
-                code = self.model.operatorCodes[op.opcodeIndex]
-                kind = _OPS.get(self._codes[op.opcodeIndex], "UNKNOWN")
-                if kind == "CUSTOM" and code.customCode:
-                    kind = code.customCode.decode(errors="replace")
-                named = outputs or inputs
+                kind, named = self.kind(op), outputs or inputs
                 yield OpView(
                     name=self.tensor_name(index, named[0]) if named else f"{kind}_{index}",
                     kind=kind,
@@ -79,7 +78,20 @@ class ModelView:
                     inputs=inputs,
                     outputs=outputs,
                     constants=tuple(i for i in inputs if self.data_bytes(index, i)),
+                    bounded=getattr(op.builtinOptions, "fusedActivationFunction", 0) in _BOUNDED,
                 )
+
+    def inputs(self, subgraph: int) -> tuple[int, ...]:
+        return _indices(self.model.subgraphs[subgraph].inputs)
+
+    def outputs(self, subgraph: int) -> tuple[int, ...]:
+        return _indices(self.model.subgraphs[subgraph].outputs)
+
+    def kind(self, operator: Any) -> str:
+        """The op's name in the schema, or a custom op's own."""
+        kind = _OPS.get(self._codes[operator.opcodeIndex], "UNKNOWN")
+        custom = self.model.operatorCodes[operator.opcodeIndex].customCode
+        return custom.decode(errors="replace") if kind == "CUSTOM" and custom else kind
 
     def tensor(self, subgraph: int, index: int) -> Any:
         return self.model.subgraphs[subgraph].tensors[index]

@@ -113,8 +113,8 @@ class Port:
         element: of ``ELEMENTS``.
         scale: 0 where it is not quantized, as the runtimes have it.
         top_k: how many best classes to show by default.
-        tolerance: how far an answer may be from the golden one: twice the largest difference that was measured on the
-            host, as other processors round some ops differently.
+        tolerance: how far an answer may be from the golden one: the largest difference that was measured, and a quarter more
+            as other processors round some ops differently.
     """
 
     name: str
@@ -183,7 +183,7 @@ def _port(manifest: Manifest, entry: TensorEntry, identifier: str) -> Port:
         image=entry.image is not None,
         grey=entry.image is not None and entry.image.channels == "grey",
         top_k=entry.top_k or 5,
-        tolerance=2 * max(measured, default=0.0),
+        tolerance=1.25 * max(measured, default=0.0),
     )
 
 
@@ -224,8 +224,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"python": repr, "kotlin": kotlin, "swift": swift, "cpp": cpp}
+    environment.filters |= {"python": repr, "kotlin": kotlin, "swift": swift, "cpp": cpp, "float32": float32}
     return environment
+
+
+def float32(value: float) -> str:
+    """The shortest decimal number that stands for this float32: what a float literal must be to equal the file's scale."""
+    return str(np.float32(value))
 
 
 def kotlin(text: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer, recipe_manager
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
@@ -27,10 +28,12 @@ _KINDS = {name: code for code, name in tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.
 
 
 def limits(op: OpView, ranges: Ranges) -> Mapping[Precision, str]:
-    """The static precisions that an op cannot take, each with the reason."""
+    """The precisions that an op cannot take, each with the reason."""
     found: dict[Precision, str] = {}
-    for precision, bits in ((Precision.INT8, 8), (Precision.INT16X8, 16)):
-        if not _is_supported(op, bits) and not (precision == Precision.INT8 and op.kind in ABSORBED):
+    for precision in (Precision.INT8, Precision.INT16X8, Precision.INT8_DYNAMIC):
+        if op.subgraph and precision != Precision.INT8_DYNAMIC:
+            found[precision] = "it is inside a loop or branch, where ranges cannot be measured"
+        elif not _is_supported(op, precision) and not (precision == Precision.INT8 and op.kind in ABSORBED):
             found[precision] = f"the quantizer has no {precision.value} form of {op.kind}"
     peak = ranges.get(op.name, {}).get("max")
     if op.kind == "SOFTMAX" and peak is not None and float(peak.max()) < SOFTMAX_STEPS / 256:
@@ -38,12 +41,12 @@ def limits(op: OpView, ranges: Ranges) -> Mapping[Precision, str]:
     return found
 
 
-def _is_supported(op: OpView, bits: int) -> bool:
+def _is_supported(op: OpView, precision: Precision) -> bool:
     kind = _kind(op)
-    if kind is None:
+    if kind is None or (precision == Precision.INT8_DYNAMIC and not op.constants):
         return False
     manager = recipe_manager.RecipeManager()
-    manager.add_static_config(".*", Kind.ALL_SUPPORTED, bits, 8)
+    _add(manager, ".*", precision)
     return bool(manager.get_quantization_configs(kind, op.name)[0] != Algorithm.NO_QUANTIZE)
 
 
@@ -60,6 +63,7 @@ def weight_bytes(view: ModelView, op: OpView) -> int:
 
 def quantize(float32: bytes, view: ModelView, plan: Plan, ranges: Ranges | None) -> bytes:
     """The file of a plan. Raises ModelError when the quantizer refuses it."""
+    ranges = _widened(view, ranges, plan) if ranges is not None else None
     tool = quantizer.Quantizer(float32, _recipe(view, plan).get_quantization_recipe())
     try:
         result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
@@ -69,7 +73,22 @@ def quantize(float32: bytes, view: ModelView, plan: Plan, ranges: Ranges | None)
             "Try another --precision: int8_dynamic and float16 need no ranges.",
         ) from error
     data = bytes(result.quantized_model)
-    return absorb(data, ranges, plan) if ranges is not None else data
+    return absorb(data, ranges) if ranges is not None else data
+
+
+def _widened(view: ModelView, ranges: Ranges, plan: Plan) -> Ranges:
+    """Ranges that no fused RELU6 overflows: its bound of 6, in steps of the output's scale, has to fit an int32.
+
+    Where all values of a tensor are that near to zero, the wider range loses nothing.
+    """
+    steps = 2**15 if Precision.INT16X8 in (plan.default, *plan.ops.values()) else 2**8
+    least = np.float32(steps * 6 / 2**30)
+    bounded = {view.tensor_name(op.subgraph, op.outputs[0]) for op in view.ops if op.bounded}
+    narrow = {name for name in bounded & set(ranges) if float(ranges[name]["max"].max()) < least}
+    return {
+        **ranges,
+        **{name: {**ranges[name], "max": np.full_like(ranges[name]["max"], least)} for name in narrow},
+    }
 
 
 def _recipe(view: ModelView, plan: Plan) -> recipe_manager.RecipeManager:
@@ -78,12 +97,21 @@ def _recipe(view: ModelView, plan: Plan) -> recipe_manager.RecipeManager:
     for op in view.ops:
         precision = plan.ops.get(op.name)
         if precision is not None and precision != plan.default:
-            scope = ";".join(view.tensor_name(op.subgraph, index) for index in op.outputs) + ";"
-            _add(manager, f"^{re.escape(scope)}$", precision)
+            _add(manager, _exactly(view, op.subgraph, op.outputs), precision)
+    for inner in range(1, len(view.model.subgraphs)):  # loop bodies keep float inputs and outputs
+        for boundary, indices in ((Kind.INPUT, view.inputs(inner)), (Kind.OUTPUT, view.outputs(inner))):
+            manager.add_quantization_config(
+                _exactly(view, inner, indices), boundary, algorithm_key=Algorithm.NO_QUANTIZE
+            )
     if plan.io == "float":
         for boundary in (Kind.INPUT, Kind.OUTPUT):
             manager.add_quantization_config(".*", boundary, algorithm_key=Algorithm.NO_QUANTIZE)
     return manager
+
+
+def _exactly(view: ModelView, subgraph: int, tensors: Sequence[int]) -> str:
+    """A pattern for the one scope that the quantizer makes of these tensors' names."""
+    return "^" + re.escape("".join(f"{view.tensor_name(subgraph, index)};" for index in tensors)) + "$"
 
 
 def _add(manager: recipe_manager.RecipeManager, scope: str, precision: Precision) -> None:
