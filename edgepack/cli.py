@@ -92,7 +92,7 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
     """What is truly in a bundle, or in a bare .tflite file, anybody's."""
     from . import inspect_command
 
-    inspect_command.run(path, ops, as_json, debug)
+    inspect_command.run(path, ops, as_json)
 
 
 @cli.command()

@@ -32,6 +32,7 @@ class TargetInfo:
         packages: the distributions whose versions belong in the toolchain record.
         extra: ``pip install edgepack[extra]`` brings them.
         module: where ``target`` is.
+        artifacts: the suffixes of the files that its runtime opens.
     """
 
     name: str
@@ -41,6 +42,7 @@ class TargetInfo:
     packages: tuple[str, ...]
     module: str
     extra: str = ""
+    artifacts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ def target(name: str) -> TargetInfo:
             f"Targets: {', '.join(known)}. See edgepack targets.",
         )
     return known[name]
+
+
+def target_of_artifact(path: Path) -> TargetInfo | None:
+    """The target whose runtime opens this file, by its suffix."""
+    return next((info for info in targets().values() if path.suffix.lower() in info.artifacts), None)
 
 
 def frameworks() -> tuple[FrameworkInfo, ...]:
@@ -145,6 +152,7 @@ def _target_info(path: Path, module: str) -> TargetInfo:
         packages=tuple(table["packages"]),
         module=module,
         extra=table.get("extra", ""),
+        artifacts=tuple(table.get("artifacts", ())),
     )
 
 

@@ -203,7 +203,7 @@ def _words(affine: Affine) -> str:
             else "(" + ", ".join(f"{value:g}" for value in values) + ")"
         )
 
-    return f"x * {show(affine.scale)} + {show(affine.offset)}"
+    return f"x * {show(affine.scale)}" + (f" + {show(affine.offset)}" if any(affine.offset) else "")
 
 
 def _check_outputs(signature: Signature, declared: Wrap) -> None:

@@ -89,8 +89,8 @@ class ModelView:
 
     def kind(self, operator: Any) -> str:
         """The op's name in the schema, or a custom op's own."""
-        kind = _OPS.get(self._codes[operator.opcodeIndex], "UNKNOWN")
-        custom = self.model.operatorCodes[operator.opcodeIndex].customCode
+        kind: str = _OPS.get(self._codes[operator.opcodeIndex], "UNKNOWN")
+        custom: bytes | None = self.model.operatorCodes[operator.opcodeIndex].customCode
         return custom.decode(errors="replace") if kind == "CUSTOM" and custom else kind
 
     def tensor(self, subgraph: int, index: int) -> Any:
@@ -101,7 +101,7 @@ class ModelView:
 
     def dtype(self, subgraph: int, index: int) -> str:
         """NumPy's name of a tensor's type."""
-        return _DTYPES.get(self.tensor(subgraph, index).type, "unknown")
+        return str(_DTYPES.get(self.tensor(subgraph, index).type, "unknown"))
 
     def data_bytes(self, subgraph: int, index: int) -> int:
         """The size of a tensor's data in the file; 0 for one that is computed."""
@@ -171,20 +171,23 @@ def with_signature(data: bytes, signature: Signature) -> bytes:
         mapping(spec.name, i) for spec, i in zip(signature.outputs, graph.outputs, strict=True)
     ]
     model.signatureDefs = [definition]
-    _rename_boundary(graph, signature)
+    _rename(graph, signature)
     return write(model)
 
 
-def _rename_boundary(graph: Any, signature: Signature) -> None:
-    """Boundary tensors under the user's names, so that reports and profilers show them; every name once."""
-    taken = {tensor.name for tensor in graph.tensors}
-    for spec, index in zip(
-        (*signature.inputs, *signature.outputs), (*graph.inputs, *graph.outputs), strict=True
-    ):
-        name = spec.name.encode()
-        if name not in taken:
-            taken.add(name)
-            graph.tensors[index].name = name
+def _rename(graph: Any, signature: Signature) -> None:
+    """Short names, and the user's at the boundary, for reports and profilers to show; every name once."""
+    specs, indices = (*signature.inputs, *signature.outputs), (*graph.inputs, *graph.outputs)
+    boundary = {int(index): spec.name.encode() for spec, index in zip(specs, indices, strict=True)}
+    results = {int(index) for operator in graph.operators for index in operator.outputs}
+    order = dict.fromkeys([*boundary, *sorted(results), *range(len(graph.tensors))])  # who gets a name that several want
+    taken: set[bytes] = set()
+    for index in order:
+        # a fused op is called by all that went into it, "relu;batchnorm;conv": the first, its last step, tells enough
+        wanted = boundary.get(index) or graph.tensors[index].name.partition(b";")[0]
+        name = wanted if wanted not in taken else b"%s_%d" % (wanted, index)
+        taken.add(name)
+        graph.tensors[index].name = name
 
 
 def write(model: Any) -> bytes:

@@ -1,0 +1,60 @@
+# make demo   set up, build a sample end to end on real input, say where the bundle and its report are
+# make test   lint, types, all tests; what .ci/run calls
+# make venv   .venv/bin/edgepack with every extra
+
+PYTHON ?= python3
+VENV := .venv
+CORE := .venv-core
+BIN := $(VENV)/bin
+
+.PHONY: demo test venv lint types test-core test-targets bench clean
+
+demo: venv
+	@cd samples/digits && ../../$(BIN)/python prepare.py && ../../$(BIN)/edgepack build
+	@cd samples/digits && ../../$(BIN)/python top1.py dist/digits-1.0.0-tflite-int8
+	@echo
+	@echo "bundle: $(CURDIR)/samples/digits/dist/digits-1.0.0-tflite-int8"
+	@echo "report: $(CURDIR)/samples/digits/dist/digits-1.0.0-tflite-int8/report.html"
+
+venv: $(VENV)/done
+
+$(VENV)/done: pyproject.toml samples/requirements.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "edgepack needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || sh .ci/need python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	$(BIN)/python -m pip install --quiet --no-deps --requirement samples/requirements.txt
+	@touch $@
+
+# The core with no ML framework at all, as a target's author or a Raspberry Pi has it.
+$(CORE)/done: pyproject.toml
+	$(PYTHON) -m venv $(CORE)
+	$(CORE)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(CORE)/bin/python -m pip install --quiet --editable . --group core-test
+	@touch $@
+
+test: lint types test-core test-targets
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv
+	$(BIN)/mypy
+
+test-core: venv $(CORE)/done
+	$(CORE)/bin/python -m pytest --ignore tests/targets --ignore tests/e2e
+
+test-targets: venv
+	@command -v g++ >/dev/null || sh .ci/need g++
+	$(BIN)/python samples/digits/prepare.py
+	$(BIN)/python samples/emotion/prepare.py
+	$(BIN)/python -m pytest tests/targets tests/e2e
+
+bench: venv
+	$(BIN)/python benchmarks/mobilenet.py
+	$(BIN)/python benchmarks/memory.py
+
+clean:
+	rm -rf $(VENV) $(CORE) samples/*/data samples/*/dist samples/*/dist.rejected

@@ -1,0 +1,1 @@
+"""A target that another distribution brings, found by its entry point."""
