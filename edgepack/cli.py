@@ -73,7 +73,9 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and what the frameworks say.")
 def build(**options: Any) -> None:
-    """Build SOURCE (or what edgepack.toml names) into proven bundles.
+    """Build a model into proven bundles.
+
+    Without SOURCE, builds what edgepack.toml in this folder names.
 
     SOURCE is a .keras or .h5 file, a SavedModel folder, or code that makes a
     model: file.py:factory, package.module:factory.
@@ -89,7 +91,10 @@ def build(**options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
-    """What is truly in a bundle, or in a bare .tflite file, anybody's."""
+    """What is truly in a bundle or a .tflite file.
+
+    PATH is a bundle's folder, or a bare .tflite file, whoever made it.
+    """
     from . import inspect_command
 
     inspect_command.run(path, ops, as_json)
@@ -99,7 +104,10 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
 @click.argument("directory", type=click.Path(path_type=Path), default=".")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def init(directory: Path, debug: bool) -> None:
-    """Write a commented edgepack.toml and a model.py that build as they stand."""
+    """Start a project that builds as it stands.
+
+    Writes a commented edgepack.toml and a model.py.
+    """
     from .scaffold import write_project
 
     for path in write_project(directory):
@@ -130,7 +138,7 @@ def targets(as_json: bool) -> None:
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def doctor(as_json: bool) -> None:
-    """What is installed, what is missing, and how to install it."""
+    """What is installed and what is missing."""
     from . import doctor_command
 
     sys.exit(doctor_command.run(as_json))
@@ -187,7 +195,7 @@ def report(error: EdgepackError, as_json: bool) -> None:
 
     Console().error(error)
     if as_json:
-        click.echo(json.dumps({"error": as_table(error)}, indent=2))
+        click.echo(json.dumps({"bundles": [], "error": as_table(error)}, indent=2))
 
 
 def as_table(error: EdgepackError) -> dict[str, str]:

@@ -1,57 +1,60 @@
-"""A whole target in numpy: dense layers with tanh between them, in float32 or with int8 weights and int8 I/O."""
+"""A whole target in numpy: dense layers with tanh behind each, in float32, or with int8 weights, input and output."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass, replace
+import json
 
 import numpy as np
 
-from edgepack.spec import Precision, Quantization, Signature
+from edgepack.spec import Precision, Quantization, Signature, TensorSpec
 from edgepack.target import Artifact, Audit, AuditOp, File, Op
 
 
-@dataclass(frozen=True)
-class FakeRunner:
-    signature: Signature
-    weights: dict
-
-    def layers(self, inputs):
-        (x,), found = inputs.values(), {}
-        x = x.astype(np.float32).reshape(1, -1)
-        for name, weight in self.weights.items():
-            x = found[name] = np.tanh(x @ weight)
-        return found
-
-    def __call__(self, inputs):
-        return {self.signature.outputs[0].name: list(self.layers(inputs).values())[-1]}
-
-
-@dataclass(frozen=True)
-class FakeLowering:
-    signature: Signature
-    weights: dict
-    scale: float
-
-    @property
-    def ops(self):
-        both = frozenset({Precision.INT8, Precision.FLOAT32})
-        return [Op(name, "DENSE", weight.nbytes, both) for name, weight in self.weights.items()]
+class Lowering:
+    def __init__(self, model, calibration, workdir):
+        self.weights, both = model.form("numpy"), frozenset({Precision.INT8, Precision.FLOAT32})
+        self.ops = [Op(name, "DENSE", weight.nbytes, both) for name, weight in self.weights.items()]
+        self.ends = [(s.name, s.shape) for s in (*model.signature.inputs, *model.signature.outputs)]
+        self.peak = max(float(abs(array).max()) for sample in calibration for array in sample.values())
 
     def emit(self, plan, out):
-        arrays, steps = self.weights, {}
-        if plan.default == Precision.INT8:
-            steps = {f"{name}.step": np.float32(abs(w).max() / 127) for name, w in arrays.items()}
-            arrays = {n: np.rint(w / steps[f"{n}.step"]).astype(np.int8) for n, w in arrays.items()}
-        np.savez(out / "model.npz", io=[repr((self.signature, self.scale))], **arrays, **steps)
-        return Artifact(out, ("model.npz",))
+        steps, weights, io = dict.fromkeys(self.weights, 1.0), self.weights, None
+        if plan.default == Precision.INT8:  # tanh's largest value is 1
+            steps = {name: float(abs(weight).max()) / 127 for name, weight in weights.items()}
+            weights = {name: np.rint(w / steps[name]).astype(np.int8) for name, w in weights.items()}
+            io = [self.peak / 127, 1 / 127]
+        np.savez(out / "weights.npz", **weights)
+        (out / "model.json").write_text(json.dumps({"ends": self.ends, "steps": steps, "io": io}))
+        return Artifact(out, ("model.json", "weights.npz"))
 
 
-class FakeTarget:
-    name = "fake"
+class Runner:
+    def __init__(self, artifact):
+        table, self.stored = json.loads(artifact.main.read_text()), np.load(artifact.folder / "weights.npz")
+        self.weights = {name: np.float32(step) * self.stored[name] for name, step in table["steps"].items()}
+        self.dtype = "int8" if table["io"] else "float32"
+        scales = [Quantization(scale, 0) for scale in table["io"]] if table["io"] else [None, None]
+        ends = [(name, tuple(shape), self.dtype) for name, shape in table["ends"]]
+        specs = [TensorSpec(*end, scale) for end, scale in zip(ends, scales, strict=True)]
+        self.signature = Signature((specs[0],), (specs[1],))
 
-    def tools(self):
-        return ()
+    def layers(self, inputs):
+        x = np.float32(inputs[self.signature.inputs[0].name]).reshape(1, -1)
+        return {name: (x := np.tanh(x @ weight)) for name, weight in self.weights.items()}
 
-    def lower(self, model, calibration, workdir):
-        peak = max(float(abs(array).max()) for sample in calibration for array in sample.values())
-        return FakeLowering(model.signature, model.form("numpy"), peak / 127)
+    def __call__(self, inputs):
+        return {self.signature.outputs[0].name: [*self.layers(inputs).values()][-1]}
+
+
+class Fake:
+    name, tools, lower, open = "fake", tuple, Lowering, Runner
+
+    def audit(self, artifact):
+        run = Runner(artifact)
+        ops = tuple(AuditOp(name, "DENSE", run.dtype, run.stored[name].nbytes) for name in run.weights)
+        totals = {run.dtype: len(ops)}, {run.dtype: sum(op.bytes for op in ops)}
+        return Audit(ops, run.signature, *totals, run.dtype == "int8")
+
+    def kit(self, manifest, golden):
+        yield File("use.txt", f"feed {manifest.inputs[0].name}, read {manifest.outputs[0].name}\n")
+
+
+target = Fake()

@@ -1,0 +1,106 @@
+"""Sources for the tests: factories, good and bad, and generators of samples."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+
+from edgepack.spec import Signature, TensorSpec
+
+
+class Dense:
+    """An edgepack.model.Model: dense layers with tanh behind each."""
+
+    name = "dense"
+    forms = frozenset({"numpy"})
+    scalings: dict = {}
+    processing = ()
+    notes = ("made of numpy",)
+
+    def __init__(self, input_name: str, shape: tuple[int, ...], classes: int = 3) -> None:
+        self.signature = Signature(
+            (TensorSpec(input_name, shape, "float32"),), (TensorSpec("scores", (1, classes), "float32"),)
+        )
+        rng, size = np.random.default_rng(0), int(np.prod(shape))
+        self.weights = {
+            "hidden": rng.normal(0, size**-0.5, (size, 16)).astype(np.float32),
+            "scores": rng.normal(0, 0.2, (16, classes)).astype(np.float32),
+        }
+
+    def __call__(self, inputs):
+        (x,) = (array.astype(np.float32).reshape(1, -1) for array in inputs.values())
+        for weight in self.weights.values():
+            x = np.tanh(x @ weight)
+        return {"scores": x}
+
+    def form(self, name: str):
+        return {"numpy": self.weights}[name]
+
+
+class Broken(Dense):
+    """Its numpy form is not what it computes."""
+
+    def form(self, name: str):
+        return {key: -weight for key, weight in super().form(name).items()}
+
+
+def build():
+    return Dense("x", (1, 4))
+
+
+def broken():
+    return Broken("x", (1, 4))
+
+
+def photo():
+    return Dense("image", (1, 8, 6, 3))
+
+
+def noisy():
+    print("from the user's code")
+    return build()
+
+
+def slow():
+    time.sleep(float(os.environ.get("FAKE_SLEEP", "60")))
+    return build()
+
+
+def raises():
+    return {}["no such key"]
+
+
+def exits():
+    raise SystemExit(7)
+
+
+def dies():
+    os._exit(7)
+
+
+def nothing():
+    return None
+
+
+def a_class():
+    return Dense
+
+
+def a_number():
+    return 3.5
+
+
+def samples():
+    rng = np.random.default_rng(1)
+    for _ in range(40):
+        yield {"x": rng.normal(size=4).astype(np.float32)}
+
+
+def samples_then_crash():
+    yield {"x": np.zeros(4, np.float32)}
+    yield {"x": np.ones(5)[9]}
+
+
+NOT_A_FUNCTION = 3
