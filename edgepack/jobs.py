@@ -80,6 +80,7 @@ def _run_one(project: Project, target: str, listener: Listener, force: bool, deb
                 place.staging,
                 env=_env(target),
                 listener=listen,
+                scratch=(place.staging, place.workdir),
                 debug=debug,
             )
             job.manifest, job.worst = built.manifest, built.worst

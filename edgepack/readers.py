@@ -6,7 +6,10 @@ A reader yields (label, arrays): the label says which sample it is in messages; 
 from __future__ import annotations
 
 import hashlib
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -22,6 +25,12 @@ from .usercode import is_reference, resolve, user_frames
 from .wrap import Wrap
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError,
+    EOFError, OSError, ValueError, OverflowError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What zipfile and NumPy raise on bytes that are no array, or one that was cut off or overwritten."""
 
 Sample = tuple[str, dict[str, Array]]
 
@@ -102,7 +111,7 @@ class _Rows:
                 else np.lib.format.read_array_header_2_0
             )
             shape, fortran, self.dtype = read(file)
-        except (ValueError, EOFError) as error:
+        except DAMAGE as error:
             raise UsageError(f"{label} is not a NumPy array: {error}", "Write it with np.savez.") from error
         if self.dtype.hasobject:
             raise UsageError(
@@ -121,12 +130,12 @@ class _Rows:
     def row(self, index: int) -> Array:
         """Row ``index``; indices only go up."""
         skip = (index - self._at) * self._bytes
-        while skip > 0:
-            skip -= len(self._file.read(min(skip, 1 << 20))) or skip
         self._at = index + 1
         try:
+            while skip > 0:
+                skip -= len(self._file.read(min(skip, 1 << 20))) or skip
             data = self._file.read(self._bytes)
-        except (zipfile.BadZipFile, OSError) as error:
+        except DAMAGE as error:
             raise UsageError(
                 f"{self._label} is damaged at sample {index}: {error}", "Write the file again."
             ) from error
@@ -155,7 +164,7 @@ def _open_rows(path: Path, inputs: tuple[TensorSpec, ...], stack: ExitStack) -> 
         return {name: _Rows(stack.enter_context(path.open("rb")), path.name)}
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
-    except (zipfile.BadZipFile, OSError) as error:
+    except DAMAGE as error:
         raise UsageError(
             f"{path} is not a .npz file: {error}", "Write it with np.savez(path, name=array)."
         ) from error
@@ -169,10 +178,15 @@ def _open_rows(path: Path, inputs: tuple[TensorSpec, ...], stack: ExitStack) -> 
             f"{path} has no array '{', '.join(missing)}'; it has {', '.join(members) or 'none'}.",
             f"Save one array per input: np.savez(path, {', '.join(f'{name}=...' for name in wanted)}).",
         )
-    return {
-        name: _Rows(stack.enter_context(archive.open(members[name])), f"{path.name}[{name}]")
-        for name in wanted
-    }
+    return {name: _open_member(archive, members[name], f"{path.name}[{name}]", stack) for name in wanted}
+
+
+def _open_member(archive: zipfile.ZipFile, member: str, label: str, stack: ExitStack) -> _Rows:
+    try:
+        file = stack.enter_context(archive.open(member))
+    except DAMAGE as error:
+        raise UsageError(f"{label} is damaged: {error}", "Write the file again.") from error
+    return _Rows(file, label)
 
 
 def _spread(total: int, limit: int | None) -> Iterator[int]:

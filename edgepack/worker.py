@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from .errors import EdgepackError, InternalError, UsageError
@@ -28,13 +30,19 @@ LOG_TAIL = 4000
 
 
 def run(
-    function: Callable[..., T], *args: object, env: Mapping[str, str], listener: Listener, debug: bool = False
+    function: Callable[..., T],
+    *args: object,
+    env: Mapping[str, str],
+    listener: Listener,
+    scratch: tuple[Path, ...] = (),
+    debug: bool = False,
 ) -> T:
     """Call ``function(*args)`` in a fresh process and return what it returns.
 
     Args:
         function: importable by name; its arguments and result can be pickled.
         env: added to the environment before anything is imported.
+        scratch: folders that the worker removes when its parent dies; alive, the parent removes them itself.
         debug: let the worker's output through to stderr.
 
     Raises:
@@ -57,7 +65,7 @@ def run(
         os.close(up_write)
         with Connection(down_write, readable=False) as down, Connection(up_read, writable=False) as up:
             try:
-                down.send((function, args))
+                down.send((function, args, scratch))
                 return cast(T, _listen(up, listener))
             except (EOFError, BrokenPipeError):
                 raise _death(process, _tail(log)) from None
@@ -104,8 +112,8 @@ def _death(process: subprocess.Popen[bytes], tail: str) -> EdgepackError:
 
 
 def _work(down: Connection, up: Connection) -> None:
-    function, args = down.recv()
-    threading.Thread(target=_die_with_parent, args=(down,), daemon=True).start()
+    function, args, scratch = down.recv()
+    threading.Thread(target=_die_with_parent, args=(down, scratch), daemon=True).start()
     sending = threading.Lock()
 
     def send(kind: str, value: object) -> None:
@@ -145,10 +153,12 @@ def _os_error(error: OSError) -> EdgepackError:
     )
 
 
-def _die_with_parent(down: Connection) -> None:
+def _die_with_parent(down: Connection, scratch: tuple[Path, ...]) -> None:
     try:
         down.recv()  # nothing more is ever sent: this returns when the other end is gone
     except (EOFError, OSError, pickle.UnpicklingError):
+        for folder in scratch:
+            shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
 

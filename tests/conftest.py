@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from edgepack.events import Event, listening
 
 PLUGIN = Path(__file__).parent / "fake_plugin"
+
+settings.register_profile("core", deadline=None, max_examples=50)  # a busy machine is no failure
+settings.load_profile("core")
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,9 @@ def test_a_shape_may_name_a_type_and_a_tensor_with_odd_letters() -> None:
     assert parse_shape("serving_default_x:0=1x4") == ("serving_default_x:0", (1, 4), None)
 
 
-@pytest.mark.parametrize("text", ["", "x", "x=", "=1x2", "x=1xx2", "x=1x?", "x=-1", "x=1x0", "x=1x2:", "x=1,2"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "x=", "=1x2", "x=1xx2", "x=1x?", "x=-1", "x=1x0", "x=1x2:", "x=1,2"]
+)
 def test_a_wrong_shape_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="is not understood") as error:
         parse_shape(text)

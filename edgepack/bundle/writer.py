@@ -58,18 +58,19 @@ def reserve(destination: Path, force: bool) -> Iterator[Place]:
             "Move it away, choose another --out, or replace it with --force.",
         )
     made = _make_folders(destination.parent)
-    workdir = cache_dir() / "work" / hashlib.sha256(str(destination.resolve()).encode()).hexdigest()[:16]
-    workdir.parent.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(str(destination.resolve()).encode()).hexdigest()[:16]
+    cache = cache_dir() / "work"
+    cache.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(f"{workdir}.lock", timeout=0):
-            _remove_leftovers(destination, workdir)
-            workdir.mkdir()
+        with FileLock(cache / f"{key}.lock", timeout=0):
+            _remove_leftovers(destination, cache, key)
+            workdir = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=cache))
             staging = Path(tempfile.mkdtemp(prefix=f".{destination.name}.partial-", dir=destination.parent))
             staging.chmod(0o755)
             try:
                 yield Place(staging, workdir)
             finally:
-                _remove_leftovers(destination, workdir)
+                _remove_leftovers(destination, cache, key)
                 _remove_empty(made)
     except Timeout:
         raise UsageError(
@@ -78,8 +79,9 @@ def reserve(destination: Path, force: bool) -> Iterator[Place]:
         ) from None
 
 
-def _remove_leftovers(destination: Path, workdir: Path) -> None:
-    for leftover in (workdir, *destination.parent.glob(f".{destination.name}.partial-*")):
+def _remove_leftovers(destination: Path, cache: Path, key: str) -> None:
+    partial = destination.parent.glob(f".{destination.name}.partial-*")
+    for leftover in (*cache.glob(f"{key}-*"), *partial):
         shutil.rmtree(leftover, ignore_errors=True)
     destination.with_name(f".{destination.name}.zip.partial").unlink(missing_ok=True)
 

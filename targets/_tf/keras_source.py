@@ -15,6 +15,7 @@ from edgepack.model import LoadRequest
 from edgepack.spec import TensorSpec
 
 from .function import Function, Tensors, named_outputs
+from .keras2 import objects as keras2_objects
 
 
 def load(request: LoadRequest) -> Function:
@@ -24,9 +25,10 @@ def load(request: LoadRequest) -> Function:
     if not path.is_file():
         raise UsageError(f"{path} is not a file.", "Give a .keras or .h5 file, or a SavedModel folder.")
     _check_container(request)
+    keras2 = {} if path.suffix == ".keras" else keras2_objects()
     try:
         model = keras.saving.load_model(
-            path, compile=False, safe_mode=not request.allow_code, custom_objects=_keras2_objects()
+            path, compile=False, safe_mode=not request.allow_code, custom_objects=keras2
         )
     except Exception as error:
         raise _explain(error, request) from error
@@ -85,27 +87,6 @@ def _explain(error: Exception, request: LoadRequest) -> ModelError:
     )
 
 
-def _keras2_objects() -> dict[str, Any]:
-    """Keras 2 wrote arguments that Keras 3 refuses although they hold their only possible value; drop those."""
-
-    def dropping(layer: type[Any], **neutral: object) -> type[Any]:
-        class Tolerant(layer):  # type: ignore[misc]
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                for name, value in neutral.items():
-                    if kwargs.get(name) == value:
-                        del kwargs[name]
-                super().__init__(*args, **kwargs)
-
-        Tolerant.__name__ = layer.__name__
-        return Tolerant
-
-    layers = keras.layers
-    recurrent = {
-        cls.__name__: dropping(cls, time_major=False) for cls in (layers.LSTM, layers.GRU, layers.SimpleRNN)
-    }
-    return {"DepthwiseConv2D": dropping(layers.DepthwiseConv2D, groups=1), **recurrent}
-
-
 def function(model: keras.Model, request: LoadRequest) -> Function:
     """A built or buildable model as a function. Raises UsageError when its inputs cannot be told."""
     if isinstance(model, keras.Sequential) and not model.built:
@@ -124,7 +105,8 @@ def _symbolic(model: keras.Model) -> Function:
         for t in model.inputs
     )
     structure = model.input if not isinstance(model, keras.Sequential) else model.inputs[0]
-    outputs = tuple(model.output_names) if not isinstance(model.output, dict) else ()
+    by_key = not isinstance(model, keras.Sequential) and isinstance(model.output, dict)
+    outputs = () if by_key else tuple(model.output_names)
 
     def call(tensors: Tensors) -> Tensors:
         arguments = keras.tree.map_structure(lambda tensor: tensors[names[id(tensor)]], structure)

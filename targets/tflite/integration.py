@@ -33,74 +33,13 @@ ELEMENTS = {
 }
 """The element types that the kit reads and writes; TensorFlow Lite's own names for them."""
 
-KEYWORDS = frozenset(
-    # Kotlin and Swift; what is a keyword in one is avoided in both, so that the two kits have the same names.
-    [
-        "as",
-        "break",
-        "class",
-        "continue",
-        "do",
-        "else",
-        "false",
-        "for",
-        "fun",
-        "if",
-        "in",
-        "interface",
-        "is",
-        "null",
-        "object",
-        "package",
-        "return",
-        "super",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "typealias",
-        "typeof",
-        "val",
-        "var",
-        "when",
-        "while",
-        "any",
-        "associatedtype",
-        "await",
-        "case",
-        "catch",
-        "default",
-        "defer",
-        "deinit",
-        "enum",
-        "extension",
-        "fallthrough",
-        "fileprivate",
-        "func",
-        "guard",
-        "import",
-        "init",
-        "inout",
-        "internal",
-        "let",
-        "nil",
-        "open",
-        "operator",
-        "precedencegroup",
-        "private",
-        "protocol",
-        "public",
-        "repeat",
-        "rethrows",
-        "self",
-        "static",
-        "struct",
-        "subscript",
-        "switch",
-        "throws",
-        "where",
-    ]
-)
+# Kotlin's and Swift's; what is a keyword in one is avoided in both, so that the two kits have the same names.
+KEYWORDS = """
+as break class continue do else false for fun if in interface is null object package return super this throw true try
+typealias typeof val var when while any associatedtype await case catch default defer deinit enum extension fallthrough
+fileprivate func guard import init inout internal let nil open operator precedencegroup private protocol public repeat
+rethrows self static struct subscript switch throws where
+"""
 
 
 @dataclass(frozen=True)
@@ -200,7 +139,7 @@ def identifiers(names: Iterable[str]) -> list[str]:
         base = first + "".join(word[0].upper() + word[1:] for word in words[1:])
         if base[0].isdigit():
             base = f"tensor{base}"
-        if base.lower() in KEYWORDS:
+        if base.lower() in KEYWORDS.split():
             base = f"{base}_"
         free = (base if count == 1 else f"{base}{count}" for count in itertools.count(1))
         identifier = next(candidate for candidate in free if candidate.lower() not in taken)
@@ -224,13 +163,24 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"python": repr, "kotlin": kotlin, "swift": swift, "cpp": cpp, "float32": float32}
+    environment.filters |= {
+        "python": python,
+        "kotlin": kotlin,
+        "swift": swift,
+        "cpp": cpp,
+        "float32": float32,
+    }
     return environment
 
 
 def float32(value: float) -> str:
     """The shortest decimal number that stands for this float32: what a float literal must be to equal the file's scale."""
     return str(np.float32(value))
+
+
+def python(text: str) -> str:
+    """A Python string literal."""
+    return _literal(text, '"\\', lambda char: f"\\U{ord(char):08x}")
 
 
 def kotlin(text: str) -> str:
