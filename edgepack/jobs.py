@@ -11,7 +11,7 @@ from .bundle.manifest import Manifest
 from .bundle.writer import publish, reserve, write_zip
 from .errors import EdgepackError, GateError, UsageError
 from .events import Event, Listener, StepEnded
-from .parity import LayerParity
+from .parity import MAX_DB, LayerParity
 from .project import Project
 
 
@@ -121,8 +121,12 @@ def _put_aside(staging: Path, destination: Path) -> Path:
     return aside
 
 
+def _decibels(sqnr: float) -> str:
+    return "not finite" if sqnr <= -MAX_DB else f"{sqnr:.1f} dB"
+
+
 def _rejection(job: Job, failures: tuple[str, ...]) -> GateError:
-    worst = "".join(f"  {layer.sqnr_db:7.1f} dB  {layer.name}\n" for layer in job.worst)
+    worst = "".join(f"  {_decibels(layer.sqnr_db):>10}  {layer.name}\n" for layer in job.worst)
     others = {"int8": "int8_dynamic or int16x8", "int8_dynamic": "float16", "int16x8": "float16"}
     other = others.get(job.precision)
     return GateError(

@@ -232,8 +232,19 @@ def _decode(path: Path, size: tuple[int, int], grey: bool) -> Array:
     """RGB or grey pixels (H, W, C) uint8, upright, resized with antialiasing to ``size`` (width, height)."""
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
+            upright = _eight_bits(ImageOps.exif_transpose(image), path).convert("L" if grey else "RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise UsageError(f"{path} is not a readable image: {error}", "Remove or replace it.") from error
     pixels = np.asarray(upright.resize(size, Image.Resampling.BILINEAR))
     return pixels[..., np.newaxis] if grey else pixels
+
+
+def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
+    """Pillow would cut 16-bit pixels off at 255 and show a white picture; their high byte is the picture."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UsageError(
+            f"{path} has 32-bit pixels.", "Save it with 8 bits a channel, or give --data a .npz."
+        )
+    return image

@@ -151,12 +151,12 @@ def test_a_damaged_npz_gives_samples_or_a_usage_error(
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) - 1, 300]))])
+    found, problem = [], ""
     try:
         found = read(path, limit=limit)
     except UsageError as error:
-        assert "s.npz" in str(error)
-    else:
-        assert all(arrays["x"].dtype.itemsize for _, arrays in found)
+        problem = error.message
+    assert "s.npz" in problem or len(found) == (limit or 60)
 
 
 def test_damage_in_compressed_data_names_the_sample(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_damage_in_compressed_data_names_the_sample(tmp_path: Path) -> None:
     middle = len(content) // 2
     content[middle : middle + 40] = bytes(40)
     (tmp_path / "s.npz").write_bytes(content)
-    for limit in (None, 2):  # read row by row, and skipped over
+    for limit in (None, 3):  # read row by row, and skipped over
         with pytest.raises(UsageError, match=r"s.npz\[x\] is damaged at sample \d+"):
             read(tmp_path / "s.npz", limit=limit)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
-import keras
+import h5py
 
 ANY = object()
-"""An argument that repeats what other arguments and the inputs say: dropped, whatever it is."""
+"""The value of an argument that repeats what other arguments and the inputs say: it may be anything."""
 
 _KERNEL = {"kernel_initializer": ANY, "kernel_regularizer": ANY, "kernel_constraint": ANY}
 
@@ -18,56 +21,53 @@ SURPLUS: dict[str, dict[str, object]] = {
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), {"groups": 1, **_KERNEL}),
     **dict.fromkeys(("RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast"), {"rng_type": ANY}),
     **dict.fromkeys(("RandomTranslation", "RandomCrop", "RandomBrightness"), {"rng_type": ANY}),
-    "MultiHeadAttention": {
-        "query_shape": ANY,
-        "key_shape": ANY,
-        "value_shape": ANY,
-        "softmax_robust_masking": ANY,
-    },
+    "MultiHeadAttention": dict.fromkeys(
+        ("query_shape", "key_shape", "value_shape", "softmax_robust_masking"), ANY
+    ),
 }
 """By layer: arguments that Keras 3 refuses, each with the only value that it may have to be left out."""
 
 
-def objects() -> dict[str, Any]:
-    """Custom objects under which ``keras.saving.load_model`` reads an .h5 file of Keras 2.
+def readable(path: Path, folder: Path) -> Path:
+    """The .h5 file itself, or where Keras 2 wrote it, a copy in ``folder`` with a config that Keras 3 reads."""
+    with h5py.File(path, "r") as file:
+        stored = file.attrs["model_config"]
+        config = json.loads(stored)
+    mended = _mend(config)
+    if mended == config:
+        return path
+    copy = folder / path.name
+    shutil.copyfile(path, copy)
+    with h5py.File(copy, "r+") as file:
+        file.attrs["model_config"] = json.dumps(mended)
+    return copy
 
-    They have ``from_config`` only, and it makes Keras's own layers: wrappers such as Bidirectional copy what they hold.
-    """
-    tolerant = {name: _Tolerant(getattr(keras.layers, name), surplus) for name, surplus in SURPLUS.items()}
-    return {**tolerant, "Sequential": _Sequential()}
 
-
-class _Tolerant:
-    def __init__(self, layer: type[Any], surplus: dict[str, object]) -> None:
-        self._layer, self._surplus = layer, surplus
-        self.__name__ = layer.__name__
-
-    def from_config(self, config: dict[str, Any]) -> Any:
-        missing = object()
-        kept = {
-            name: value
-            for name, value in config.items()
-            if (surplus := self._surplus.get(name, missing)) is not ANY and (surplus is missing or value != surplus)
+def _mend(value: Any) -> Any:
+    """The same config, without surplus arguments, in whatever wrapper or nested model the layers are."""
+    if isinstance(value, list):
+        return [_mend(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    mended = {key: _mend(each) for key, each in value.items()}
+    config, kind = mended.get("config"), mended.get("class_name")
+    if isinstance(config, dict):
+        surplus = SURPLUS.get(str(kind), {})
+        mended["config"] = {
+            name: each
+            for name, each in config.items()
+            if name not in surplus or surplus[name] is not ANY and surplus[name] != each
         }
-        return self._layer.from_config(kept)
+        if kind == "Sequential" and config.get("layers"):
+            mended["config"]["layers"] = _with_input(config["layers"])
+    return mended
 
 
-class _Sequential:
-    """Keras 2 gave the input's shape to the first layer; Keras 3 then takes its batch for one dimension more."""
-
-    __name__ = "Sequential"
-
-    def from_config(self, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
-        layers = config.get("layers") or [{}]
-        first = layers[0].get("config", {})
-        shape = first.get("batch_input_shape")
-        if shape is not None and layers[0].get("class_name") != "InputLayer":
-            entry = {"batch_shape": shape, "dtype": _dtype(layers[0]), "name": f"{first.get('name')}_input"}
-            config = {**config, "layers": [{"class_name": "InputLayer", "config": entry}, *layers]}
-        return keras.Sequential.from_config(config, custom_objects=custom_objects)
-
-
-def _dtype(layer: dict[str, Any]) -> str:
-    """Ids go into an Embedding; its own dtype is that of its vectors."""
-    dtype = layer["config"].get("dtype")
-    return dtype if isinstance(dtype, str) and layer["class_name"] != "Embedding" else "float32"
+def _with_input(layers: list[Any]) -> list[Any]:
+    """Keras 2 gave the input's shape to the first layer; Keras 3 takes its batch for one dimension more."""
+    first = layers[0].get("config", {})
+    shape = first.get("batch_input_shape")
+    if shape is None or layers[0].get("class_name") == "InputLayer":
+        return layers
+    config = {"batch_shape": shape, "dtype": "float32", "name": f"{first.get('name')}_input"}
+    return [{"class_name": "InputLayer", "config": config}, *layers]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import h5py
@@ -14,8 +16,8 @@ from edgepack.errors import ModelError, UsageError
 from edgepack.model import LoadRequest
 from edgepack.spec import TensorSpec
 
+from . import keras2
 from .function import Function, Tensors, named_outputs
-from .keras2 import objects as keras2_objects
 
 
 def load(request: LoadRequest) -> Function:
@@ -25,11 +27,10 @@ def load(request: LoadRequest) -> Function:
     if not path.is_file():
         raise UsageError(f"{path} is not a file.", "Give a .keras or .h5 file, or a SavedModel folder.")
     _check_container(request)
-    keras2 = {} if path.suffix == ".keras" else keras2_objects()
     try:
-        model = keras.saving.load_model(
-            path, compile=False, safe_mode=not request.allow_code, custom_objects=keras2
-        )
+        with TemporaryDirectory() as folder:
+            file = path if path.suffix == ".keras" else keras2.readable(path, Path(folder))
+            model = keras.saving.load_model(file, compile=False, safe_mode=not request.allow_code)
     except Exception as error:
         raise _explain(error, request) from error
     return function(model, request)
@@ -105,14 +106,20 @@ def _symbolic(model: keras.Model) -> Function:
         for t in model.inputs
     )
     structure = model.input if not isinstance(model, keras.Sequential) else model.inputs[0]
-    by_key = not isinstance(model, keras.Sequential) and isinstance(model.output, dict)
-    outputs = () if by_key else tuple(model.output_names)
+    outputs = _output_names(model)
 
     def call(tensors: Tensors) -> Tensors:
         arguments = keras.tree.map_structure(lambda tensor: tensors[names[id(tensor)]], structure)
         return named_outputs(model(arguments, training=False), outputs)
 
     return Function(inputs, call, model)
+
+
+def _output_names(model: keras.Model) -> tuple[str, ...]:
+    """The names of the layers that outputs come from; none where the model returns a dict, whose keys name them."""
+    if isinstance(model, keras.Sequential):
+        return (model.layers[-1].name,)
+    return () if isinstance(model.output, dict) else tuple(model.output_names)
 
 
 def _input_name(tensor: Any) -> str:
