@@ -112,7 +112,7 @@ def _env(target: str) -> dict[str, str]:
 
 def _put_aside(staging: Path, destination: Path) -> Path:
     """Move a rejected bundle out of ``--out``, to ``<out>.rejected/``."""
-    out = destination.parent.resolve()
+    out = destination.parent if destination.parent.name not in ("", "..") else destination.parent.resolve()
     aside = out.with_name(out.name + ".rejected") / destination.name
     aside.parent.mkdir(parents=True, exist_ok=True)
     if aside.exists():

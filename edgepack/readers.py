@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from .errors import UsageError
 from .spec import Array, TensorSpec
@@ -232,9 +232,11 @@ def _decode(path: Path, size: tuple[int, int], grey: bool) -> Array:
     """RGB or grey pixels (H, W, C) uint8, upright, resized with antialiasing to ``size`` (width, height)."""
     try:
         with Image.open(path) as image:
-            upright = _eight_bits(ImageOps.exif_transpose(image), path).convert("L" if grey else "RGB")
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            upright = ImageOps.exif_transpose(image)
+            upright.load()
+    except Exception as error:  # on damaged bytes Pillow raises SyntaxError, struct.error, TypeError, ...
         raise UsageError(f"{path} is not a readable image: {error}", "Remove or replace it.") from error
+    upright = _eight_bits(upright, path).convert("L" if grey else "RGB")
     pixels = np.asarray(upright.resize(size, Image.Resampling.BILINEAR))
     return pixels[..., np.newaxis] if grey else pixels
 

@@ -110,11 +110,14 @@ def _fit(array: Array, spec: TensorSpec, label: str) -> Array:
         )
     wanted = np.dtype(spec.dtype)
     if wanted.kind == "f" and array.dtype.kind in "fiub":
-        if not np.isfinite(array).all():
+        with np.errstate(over="ignore"):
+            fitted = array if array.dtype == np.uint8 else array.astype(wanted)
+        if not np.isfinite(fitted).all():
             raise UsageError(
-                f"{label} has NaN or infinite values in the input '{spec.name}'.", "Leave it out or mend it."
+                f"{label} has NaN or infinite values in the input '{spec.name}'.",
+                f"Leave it out or mend it; what is beyond {spec.dtype} counts as infinite.",
             )
-        return array if array.dtype == np.uint8 else array.astype(wanted)
+        return fitted
     if wanted.kind in "iu" and array.dtype.kind in "iub":
         limits = np.iinfo(wanted)
         if array.size and (array.min() < limits.min or array.max() > limits.max):

@@ -71,7 +71,8 @@ def _from_factory(reference: str, request: LoadRequest) -> Model:
         )
     with user_frames(f"The factory {reference}"):
         made = factory()
-    if all(hasattr(made, part) for part in ("signature", "forms", "form")) and callable(made):
+    parts = ("signature", "forms", "form")
+    if callable(made) and not inspect.isclass(made) and all(hasattr(made, part) for part in parts):
         return made  # type: ignore[no-any-return]  # it is a Model already
     info = registry.framework_of_object(made)
     if info is None:

@@ -7,6 +7,7 @@ are noisy, in C++ too. When the parent dies, however it dies, so does the worker
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import shutil
@@ -147,6 +148,11 @@ def _work(down: Connection, up: Connection) -> None:
 
 def _os_error(error: OSError) -> EdgepackError:
     where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return UsageError(
+            f"The disk is full{where}.",
+            "Free some space: bundles go to --out, what stages hand to each other to the cache folder (XDG_CACHE_HOME).",
+        )
     return UsageError(
         f"{error.strerror or error}{where}.",
         "Check the path, its permissions and the space left on the disk.",

@@ -163,7 +163,7 @@ def test_damage_in_compressed_data_names_the_sample(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "s.npz", x=np.tile(NOISE, (200, 1)) + np.arange(12000)[:, None])
     content = bytearray((tmp_path / "s.npz").read_bytes())
     middle = len(content) // 2
-    content[middle : middle + 40] = bytes(40)
+    content[middle : middle + 1000] = b"\xff" * 1000
     (tmp_path / "s.npz").write_bytes(content)
     for limit in (None, 3):  # read row by row, and skipped over
         with pytest.raises(UsageError, match=r"s.npz\[x\] is damaged at sample \d+"):

@@ -16,6 +16,8 @@ from edgepack.readers import IMAGE_SUFFIXES, read_samples
 from edgepack.spec import TensorSpec
 from edgepack.wrap import InputWrap, Wrap
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::RuntimeWarning:PIL")
+
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 PICTURE = np.array([[RED, GREEN, BLUE], [BLUE, WHITE, RED]], np.uint8)  # 2 rows, 3 columns
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,8 @@ def _check_container(request: LoadRequest) -> None:
     zipped = path.endswith(".keras")
     if zipped and not zipfile.is_zipfile(path):
         raise ModelError(
-            f"{path} is not a Keras file, or it is damaged.", "Save it again: model.save('model.keras')."
+            f"{path} is not a Keras file, or it is damaged.",
+            "If it is an HDF5 file, name it .h5; otherwise save it again: model.save('model.keras').",
         )
     if not zipped:
         try:
@@ -76,10 +78,17 @@ def _explain(error: Exception, request: LoadRequest) -> ModelError:
     text = str(error)
     if "Lambda" in text and not request.allow_code and ("safe" in text or "unsafe" in text):
         return _lambda_error(request)
-    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    if "Could not locate class" in text or "Unknown layer" in text or "register_keras_serializable" in text:
+    lines = text.rpartition("Exception encountered: ")[2].strip().splitlines()
+    first = lines[0][:300] if lines else type(error).__name__
+    if "OpLambda'" in text or "'TensorFlowOpLayer'" in text:
         return ModelError(
-            f"{request.path} uses a class of its own that only its code knows: {first}",
+            f"{request.path} has TensorFlow operations as layers, a way of Keras 2 that Keras 3 does not read: {first}",
+            "Save it as a SavedModel with the TensorFlow that wrote it, or build it by a file.py:factory.",
+        )
+    if "Could not locate class" in text or "Unknown layer" in text or "register_keras_serializable" in text:
+        name = re.search(r"(?:Could not locate class|Unknown layer:) '(\w+)", text)
+        return ModelError(
+            f"{request.path} uses a class of its own that only its code knows: {name[1] if name else first}.",
             "Build the model by a file.py:factory that imports that class.",
         )
     return ModelError(

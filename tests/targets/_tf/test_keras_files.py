@@ -10,6 +10,7 @@ import pytest
 from edgepack.errors import ModelError, UsageError
 
 X = np.linspace(-1, 1, 192, dtype=np.float32).reshape(1, 8, 8, 3)
+SERIES = X.reshape(-1)[:15].reshape(1, 5, 3)
 
 
 def keras2_h5(path, model, layer_configs):
@@ -73,30 +74,62 @@ def test_an_h5_of_keras_2_with_recurrent_layers_that_say_time_major_false(bench,
     config = {"batch_input_shape": [None, 5, 3], "units": 4, "time_major": False, "return_sequences": False}
     keras2_h5(path, made, [keras2_layer(kind, "rnn", **config)])
     model = bench.load(path)
-    series = X.reshape(-1)[:15].reshape(1, 5, 3)
-    (output,) = model({model.signature.inputs[0].name: series}).values()
-    np.testing.assert_allclose(output, made(series).numpy(), atol=1e-6)
+    (output,) = model({model.signature.inputs[0].name: SERIES}).values()
+    np.testing.assert_allclose(output, made(SERIES).numpy(), atol=1e-6)
 
 
-def test_an_h5_of_keras_2_inside_a_bidirectional_wrapper(bench):
-    made = keras.Sequential(
-        [keras.Input((5, 3)), keras.layers.Bidirectional(keras.layers.LSTM(4, name="lstm"), name="both")]
-    )
+@pytest.mark.parametrize("module", [{}, {"module": "keras.layers", "registered_name": None}])
+def test_an_h5_of_keras_2_inside_a_wrapper(bench, module):
+    """Keras wrote the module of a wrapped layer from 2.12 on."""
+    L = keras.layers
+    made = keras.Sequential([keras.Input((5, 3)), L.Bidirectional(L.LSTM(4, name="lstm"), name="both")])
     path = bench.folder / "both.h5"
-    inner = keras2_layer("LSTM", "lstm", units=4, time_major=False)
-    keras2_h5(
-        path,
-        made,
-        [
-            keras2_layer(
-                "Bidirectional", "both", batch_input_shape=[None, 5, 3], layer=inner, merge_mode="concat"
-            )
-        ],
-    )
+    zeros = {"class_name": "Zeros", "config": {}}
+    inner = {**keras2_layer("LSTM", "lstm", units=4, time_major=False, bias_initializer=zeros), **module}
+    both = {"batch_input_shape": [None, 5, 3], "layer": inner, "merge_mode": "concat"}
+    keras2_h5(path, made, [keras2_layer("Bidirectional", "both", **both)])
     model = bench.load(path)
-    series = X.reshape(-1)[:15].reshape(1, 5, 3)
-    (output,) = model({model.signature.inputs[0].name: series}).values()
-    np.testing.assert_allclose(output, made(series).numpy(), atol=1e-6)
+    (output,) = model({model.signature.inputs[0].name: SERIES}).values()
+    np.testing.assert_allclose(output, made(SERIES).numpy(), atol=1e-6)
+
+
+KERAS2_CONVOLUTIONS = {
+    "SeparableConv2D": {"filters": 4, "kernel_regularizer": None, "kernel_constraint": None},
+    "Conv2DTranspose": {"filters": 4},
+}
+
+
+@pytest.mark.parametrize("kind", KERAS2_CONVOLUTIONS)
+def test_an_h5_of_keras_2_with_groups_where_keras_3_has_none(bench, kind):
+    made = keras.Sequential([keras.Input((8, 8, 3)), getattr(keras.layers, kind)(4, 3, name="conv")])
+    path = bench.folder / "conv.h5"
+    config = {"batch_input_shape": [None, 8, 8, 3], "kernel_size": [3, 3], "groups": 1}
+    keras2_h5(path, made, [keras2_layer(kind, "conv", **config, **KERAS2_CONVOLUTIONS[kind])])
+    model = bench.load(path)
+    np.testing.assert_allclose(model({"conv_input": X})["conv"], made(X).numpy(), atol=1e-6)
+
+
+def test_the_hard_sigmoid_of_keras_2_stays_what_it_was(bench):
+    """clip(0.2 x + 0.5, 0, 1); Keras 3 computes relu6(x + 3) / 6 under the same name."""
+    made = keras.Sequential([keras.Input((4,)), keras.layers.Activation("linear", name="gate")])
+    path = bench.folder / "gate.h5"
+    activation = keras2_layer("Activation", "gate", batch_input_shape=[None, 4], activation="hard_sigmoid")
+    keras2_h5(path, made, [activation])
+    x = np.array([[-2, -1, 1, 3]], np.float32)
+    (output,) = bench.load(path)({"gate_input": x}).values()
+    np.testing.assert_allclose(output, [[0.1, 0.3, 0.7, 1.0]], atol=1e-6)
+
+
+def test_tensorflow_operations_as_layers_are_named_as_what_keras_3_lacks(bench, small_cnn):
+    path = bench.folder / "ops.h5"
+    small_cnn.save(path)
+    with h5py.File(path, "a") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][1]["class_name"] = "TFOpLambda"
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(ModelError, match="TensorFlow operations as layers") as caught:
+        bench.load(path)
+    assert "SavedModel" in caught.value.hint
 
 
 def test_a_functional_h5_of_keras_2(bench):
