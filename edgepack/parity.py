@@ -33,7 +33,7 @@ class Metrics:
         argmax_agreement: share of samples (of positions, where the output has more axes) whose largest value along the
             last axis is at the same place; ``None`` for an output with no such axis.
         probabilities: whether the original's values are class probabilities and most samples are decided.
-        finite: whether the artifact gave finite values only.
+        finite: whether the original and the artifact gave finite values only.
     """
 
     sqnr_db: float
@@ -58,7 +58,7 @@ class Meter:
         if original.shape != artifact.shape:
             raise ValueError(f"the original gives {original.shape}, the artifact {artifact.shape}")
         x, y = original.astype(np.float64), artifact.astype(np.float64)
-        if not np.isfinite(y).all():
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
             self._finite = False
             return
         difference = x - y
@@ -128,7 +128,8 @@ class Threshold:
     only_probabilities: bool = False
 
     def __str__(self) -> str:
-        return f"{self.metric}{self.comparison}{self.value:g}"
+        short = f"{self.value:g}"
+        return f"{self.metric}{self.comparison}{short if float(short) == self.value else repr(self.value)}"
 
     def verdict(self, metrics: Metrics) -> bool | None:
         """Whether it is met; ``None`` where it does not apply."""
@@ -167,7 +168,7 @@ def parse_gate(text: str) -> Gate:
     """``"sqnr_db>=20, argmax_agreement>=0.98"`` as a gate. Raises UsageError with the nearest metric."""
     thresholds = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        match = re.fullmatch(r"([a-z0-9_]+)\s*(>=|<=|>|<)\s*(-?[0-9.]+(?:e-?[0-9]+)?)", part)
+        match = re.fullmatch(r"([a-z0-9_]+)\s*(>=|<=|>|<)\s*(-?[0-9.]+(?:e[+-]?[0-9]+)?)", part)
         if match is None or not _is_number(match[3]):
             raise UsageError(
                 f"The gate '{part}' is not understood.", 'Write it as "sqnr_db>=20, argmax_agreement>=0.98".'

@@ -156,6 +156,7 @@ def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
             raise UsageError(f"{file} is not valid TOML: {error}.", "Mend that line.") from error
         _check_keys(table, Project, str(file))
         table = _relocate(table, file.parent)
+    _check_keys(flags, Project, "the command line")
     try:
         return Project.model_validate(_merge(table, flags))
     except ValidationError as error:
@@ -200,7 +201,7 @@ def _relocate(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make the paths in a file's table relative to the current folder."""
 
     def move(value: object) -> object:
-        if not isinstance(value, str) or (is_reference(value) and ".py:" not in value):
+        if not isinstance(value, str) or not value or (is_reference(value) and ".py:" not in value):
             return value
         return str(folder / value) if folder != Path() else value
 

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -143,36 +144,40 @@ def _plugins() -> Iterator[tuple[Path, str]]:
 
 
 def _target_info(path: Path, module: str) -> TargetInfo:
-    table = _read(path)
-    return TargetInfo(
-        name=table["name"],
-        summary=table["summary"],
-        forms=tuple(table["forms"]),
-        precisions=tuple(Precision(name) for name in table["precisions"]),
-        packages=tuple(table["packages"]),
-        module=module,
-        extra=table.get("extra", ""),
-        artifacts=tuple(table.get("artifacts", ())),
-    )
+    with _mended_by_reinstalling(path):
+        table = tomllib.loads(path.read_text())
+        return TargetInfo(
+            name=table["name"],
+            summary=table["summary"],
+            forms=tuple(table["forms"]),
+            precisions=tuple(Precision(name) for name in table["precisions"]),
+            packages=tuple(table["packages"]),
+            module=module,
+            extra=table.get("extra", ""),
+            artifacts=tuple(table.get("artifacts", ())),
+        )
 
 
 def _framework_info(path: Path, module: str) -> FrameworkInfo:
-    table = _read(path)
-    return FrameworkInfo(
-        form=table["form"],
-        suffixes=tuple(table["suffixes"]),
-        folder_marks=tuple(table["folder_marks"]),
-        modules=tuple(table["modules"]),
-        module=module,
-        extra=table["extra"],
-        env=table.get("env", {}),
-    )
+    with _mended_by_reinstalling(path):
+        table = tomllib.loads(path.read_text())
+        return FrameworkInfo(
+            form=table["form"],
+            suffixes=tuple(table["suffixes"]),
+            folder_marks=tuple(table["folder_marks"]),
+            modules=tuple(table["modules"]),
+            module=module,
+            extra=table["extra"],
+            env=table.get("env", {}),
+        )
 
 
-def _read(path: Path) -> dict[str, Any]:
+@contextmanager
+def _mended_by_reinstalling(path: Path) -> Iterator[None]:
     try:
-        return tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        yield
+    except (OSError, KeyError, TypeError, ValueError) as error:  # a TOMLDecodeError is a ValueError
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ModelError(
-            f"{path} cannot be read: {error}", "Reinstall the package that brings this target."
+            f"{path} cannot be read: {what}", "Reinstall the package that brings this target."
         ) from error

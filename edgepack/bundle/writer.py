@@ -82,7 +82,10 @@ def reserve(destination: Path, force: bool) -> Iterator[Place]:
 def _remove_leftovers(destination: Path, cache: Path, key: str) -> None:
     partial = destination.parent.glob(f".{destination.name}.partial-*")
     for leftover in (*cache.glob(f"{key}-*"), *partial):
-        shutil.rmtree(leftover, ignore_errors=True)
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:  # what --force replaced may have been a file or a link
+            leftover.unlink(missing_ok=True)
     destination.with_name(f".{destination.name}.zip.partial").unlink(missing_ok=True)
 
 

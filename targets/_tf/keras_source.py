@@ -6,6 +6,7 @@ import inspect
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -99,12 +100,21 @@ def _explain(error: Exception, request: LoadRequest) -> ModelError:
 
 def function(model: keras.Model, request: LoadRequest) -> Function:
     """A built or buildable model as a function. Raises UsageError when its inputs cannot be told."""
+    _compute_in_float32(model)
     if isinstance(model, keras.Sequential) and not model.built:
-        specs = _given_inputs(model, request)
-        model.build(specs[0].shape)
+        (spec, *_) = _given_inputs(model, request)
+        named = keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name=spec.name)
+        model = keras.Sequential([named, *model.layers], name=model.name)
     if getattr(model, "inputs", None):
         return _symbolic(model)
     return _subclassed(model, request)
+
+
+def _compute_in_float32(model: keras.Model) -> None:
+    """Undo mixed precision, which only speeds up training: its weights are float32 already, and no converter takes it."""
+    for layer in model._flatten_layers():
+        if layer.dtype_policy.name.startswith("mixed_"):
+            layer.dtype_policy = keras.DTypePolicy("float32")
 
 
 def _symbolic(model: keras.Model) -> Function:
@@ -142,48 +152,47 @@ def _subclassed(model: keras.Model, request: LoadRequest) -> Function:
     """A subclassed model: names from ``call``'s parameters or the dict it takes; shapes from --shape or the samples."""
     specs = _given_inputs(model, request)
     parameters = _tensor_parameters(model.call)
-    by_keyword = len(parameters) > 1 and len(specs) > 1
-    if by_keyword and set(parameters) != {spec.name for spec in specs}:
-        specs = tuple(
-            TensorSpec(name, spec.shape, spec.dtype) for name, spec in zip(parameters, specs, strict=False)
-        )
+    names = {spec.name for spec in specs}
+    by_keyword = len(specs) > 1 and (len(parameters) > 1 or names <= _parameters(model.call).keys())
+    if by_keyword and not set(parameters) <= names:
+        specs = tuple(replace(spec, name=name) for name, spec in zip(parameters, specs, strict=False))
     elif len(specs) == 1 and specs[0].name in ("input", "input_0") and parameters:
-        specs = (TensorSpec(parameters[0], specs[0].shape, specs[0].dtype),)
+        specs = (replace(specs[0], name=parameters[0]),)
+    training = {"training": False} if "training" in _parameters(model.call) else {}
 
     def call(tensors: Tensors) -> Tensors:
         if by_keyword:
-            return named_outputs(
-                model(**tensors, training=False) if _takes_training(model) else model(**tensors)
-            )
-        value = (
-            next(iter(tensors.values())) if len(tensors) == 1 and not _takes_dict(model) else dict(tensors)
-        )
-        return named_outputs(model(value, training=False) if _takes_training(model) else model(value))
+            return named_outputs(model(**tensors, **training))
+        single = len(tensors) == 1 and not _takes_dict(model)
+        return named_outputs(model(next(iter(tensors.values())) if single else dict(tensors), **training))
 
     return Function(specs, call, model)
 
 
 def _given_inputs(model: keras.Model, request: LoadRequest) -> tuple[TensorSpec, ...]:
     built = _built_inputs(model)
-    if built:
-        return built
+    sampled = tuple(
+        # a sample carries no batch axis, unless it is 1
+        replace(
+            spec,
+            shape=spec.shape if spec.shape[:1] == (1,) else (1, *spec.shape),
+            dtype=_network_dtype(spec.dtype),
+        )
+        for spec in request.sample_specs
+    )
+    if built and len(request.shapes) <= len(built):
+        dtypes = {spec.name: spec.dtype for spec in sampled}
+        only = sampled[0].dtype if len(sampled) == len(built) == 1 else "float32"
+        return tuple(replace(spec, dtype=dtypes.get(spec.name, only)) for spec in built)
     if request.shapes:
         return tuple(
             TensorSpec(name, shape, dtype or "float32") for name, (shape, dtype) in request.shapes.items()
         )
-    if request.sample_specs:
-        # a sample carries no batch axis, unless it is 1
-        return tuple(
-            TensorSpec(
-                spec.name,
-                spec.shape if spec.shape[:1] == (1,) else (1, *spec.shape),
-                _network_dtype(spec.dtype),
-            )
-            for spec in request.sample_specs
-        )
+    if sampled:
+        return sampled
     raise UsageError(
-        f"The model '{model.name}' does not know its inputs: it was never built.",
-        "Call it once in the factory, or give --shape NAME=1x224x224x3 for every input.",
+        f"The model '{model.name}' does not know its inputs: it was never built, or Keras noted only the first.",
+        "Give --shape NAME=1x224x224x3 for every input; if it has only one, calling it once in the factory will do.",
     )
 
 
@@ -194,14 +203,15 @@ def _built_inputs(model: keras.Model) -> tuple[TensorSpec, ...]:
         return ()
     specs: list[TensorSpec] = []
     for key, shape in shapes.items():
-        name = key.removesuffix("_shape")
+        name = key.removesuffix("_shape") if len(shapes) > 1 else "input"
         if isinstance(shape, dict):
             specs += [TensorSpec(str(inner), (None, *size[1:]), "float32") for inner, size in shape.items()]
         elif isinstance(shape, tuple) and all(size is None or isinstance(size, int) for size in shape):
-            specs.append(TensorSpec("input" if name == "input" else name, (None, *shape[1:]), "float32"))
+            specs.append(TensorSpec(name, (None, *shape[1:]), "float32"))
         else:
             return ()  # lists of tensors: no names to tell them apart
-    return tuple(specs)
+    # where a model has no build method of its own, Keras keeps the shape of the first argument alone
+    return tuple(specs) if len(specs) >= len(_tensor_parameters(model.call)) else ()
 
 
 def _network_dtype(sample: str) -> str:
@@ -209,18 +219,21 @@ def _network_dtype(sample: str) -> str:
     return {"int64": "int32", "int32": "int32", "bool": "bool"}.get(sample, "float32")
 
 
+def _parameters(call: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(call).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
 def _tensor_parameters(call: Callable[..., Any]) -> list[str]:
+    """The parameters that have to be given."""
     return [
         name
-        for name, parameter in inspect.signature(call).parameters.items()
-        if name not in ("training", "mask")
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        and parameter.default is parameter.empty
+        for name, parameter in _parameters(call).items()
+        if name != "training" and parameter.default is parameter.empty
     ]
-
-
-def _takes_training(model: keras.Model) -> bool:
-    return "training" in inspect.signature(model.call).parameters
 
 
 def _takes_dict(model: keras.Model) -> bool:

@@ -170,6 +170,10 @@ def _narrow(name: str, value: Any) -> Any:
         raise ModelError(
             f"The output '{name}' is a string.", "Return numbers; look names up in the app (labels)."
         )
+    if value.dtype.is_complex:
+        raise ModelError(
+            f"The output '{name}' is {value.dtype.name}.", "Return tf.abs, or the real and imaginary parts."
+        )
     narrow = BOUNDARY.get(value.dtype.name, value.dtype.name)
     narrow = "float32" if narrow in ("float16", "bfloat16") else narrow
     return tf.identity(tf.cast(value, narrow))
@@ -191,6 +195,7 @@ def _trace(function: Function) -> tuple[Any, Frozen]:
     ]
     try:
         concrete = tf.function(flat, autograph=False).get_concrete_function(*specs)
+        _refuse_state(concrete)
         frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
     except EdgepackError:
         raise
@@ -209,6 +214,17 @@ def _trace(function: Function) -> tuple[Any, Frozen]:
         ),
     )
     return concrete, Frozen(frozen, signature)
+
+
+def _refuse_state(concrete: Any) -> None:
+    """What a call writes into variables would be lost in a file whose variables are constants. Raises ModelError."""
+    writes = [op.name for op in concrete.graph.get_operations() if op.type.startswith("Assign")]
+    if writes:
+        layers = sorted({name.rpartition("/")[0] for name in writes})
+        raise ModelError(
+            f"The model keeps state between calls, in {', '.join(map(repr, layers[:5]))}.",
+            "Make it stateless (stateful=False), or give the state as an input and return it as an output.",
+        )
 
 
 def _output_shape(name: str, tensor: Any) -> tuple[int, ...]:

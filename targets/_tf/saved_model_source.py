@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow.python.eager import context
 from tensorflow.python.saved_model.loader_impl import parse_saved_model
 
 from edgepack.errors import ModelError
@@ -27,8 +28,10 @@ def load(request: LoadRequest) -> Function:
         raise ModelError(
             f"{path} is not a SavedModel, or it is damaged: {error}", "Save it again."
         ) from error
+    if not graphs:
+        raise ModelError(f"{path} is not a SavedModel: it holds no graph.", "Save it again.")
     graph = next((graph for graph in graphs if "serve" in graph.meta_info_def.tags), graphs[0])
-    names = [name for name in graph.signature_def if name != INTERNAL]
+    names = sorted(name for name in graph.signature_def if name != INTERNAL)
     if not names:
         raise ModelError(
             f"{path} has no signature.",
@@ -75,6 +78,9 @@ def _load_v1(
             f"{path} cannot be loaded: {_line(first)}; nor by the loader of TensorFlow 1: {_line(error)}",
             "Check that tf.saved_model.load reads it with this TensorFlow.",
         ) from error
+
+    for nested in graph_def.library.function:
+        context.context().add_function_def(nested)  # importing the graph alone does not make them known
 
     def call(tensors: Tensors) -> Tensors:
         mapping = {feeds[key]: value for key, value in tensors.items()}

@@ -76,7 +76,7 @@ def _scaling(graph: Any, placeholder: Any) -> Affine | None:
         op = consumers[0]
         if op.type in AFFINE_OPS and len(op.inputs) == 2:
             other = op.inputs[1] if op.inputs[0] is end else op.inputs[0]
-            if _depends(other, placeholder) or (op.type == "RealDiv" and op.inputs[1] is end):
+            if _depends_on_inputs(other) or (op.type == "RealDiv" and op.inputs[1] is end):
                 break
             found = True
         elif op.type not in PASSING_OPS:
@@ -103,11 +103,11 @@ def _per_channel(values: Any) -> tuple[float, ...] | None:
     return (float(first[0]),) if np.ptp(first) < 1e-12 else tuple(map(float, first))
 
 
-def _depends(tensor: Any, placeholder: Any) -> bool:
+def _depends_on_inputs(tensor: Any) -> bool:
     todo, seen = [tensor], set()
     while todo:
         each = todo.pop()
-        if each is placeholder:
+        if each.op.type == "Placeholder":
             return True
         if each.name not in seen:
             seen.add(each.name)

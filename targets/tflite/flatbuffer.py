@@ -115,17 +115,13 @@ class ModelView:
         definitions = self.model.signatureDefs or []
         if definitions:
             first = definitions[0]
-            names = {
-                mapping.tensorIndex: mapping.name.decode() for mapping in (*first.inputs, *first.outputs)
-            }
-            inputs = [mapping.tensorIndex for mapping in first.inputs]
+            inputs = [(mapping.name.decode(), mapping.tensorIndex) for mapping in first.inputs]
             outputs = [(mapping.name.decode(), mapping.tensorIndex) for mapping in first.outputs]
         else:
-            names = {i: self.tensor_name(0, i) for i in _indices(graph.inputs)}
-            inputs = list(_indices(graph.inputs))
+            inputs = [(self.tensor_name(0, i), i) for i in _indices(graph.inputs)]
             outputs = [(self.tensor_name(0, i), i) for i in _indices(graph.outputs)]
         return Signature(
-            tuple(self._spec(names[index], index) for index in inputs),
+            tuple(self._spec(name, index) for name, index in inputs),
             tuple(self._spec(name, index) for name, index in outputs),
         )
 
@@ -180,7 +176,9 @@ def _rename(graph: Any, signature: Signature) -> None:
     specs, indices = (*signature.inputs, *signature.outputs), (*graph.inputs, *graph.outputs)
     boundary = {int(index): spec.name.encode() for spec, index in zip(specs, indices, strict=True)}
     results = {int(index) for operator in graph.operators for index in operator.outputs}
-    order = dict.fromkeys([*boundary, *sorted(results), *range(len(graph.tensors))])  # who gets a name that several want
+    order = dict.fromkeys(
+        [*boundary, *sorted(results), *range(len(graph.tensors))]
+    )  # who gets a name that several want
     taken: set[bytes] = set()
     for index in order:
         # a fused op is called by all that went into it, "relu;batchnorm;conv": the first, its last step, tells enough

@@ -43,7 +43,7 @@ class Broken(Dense):
     """Its numpy form is not what it computes."""
 
     def form(self, name: str):
-        return {key: -weight for key, weight in super().form(name).items()}
+        return {**super().form(name), "scores": -self.weights["scores"]}
 
 
 class Shaped(Dense):
