@@ -15,7 +15,7 @@ from .errors import EdgepackError, InternalError
 
 # Only what is needed to print help is imported above; a command imports the rest when it runs.
 
-PRECISIONS = ("int8", "int8_dynamic", "int16x8", "float16", "float32")
+PRECISIONS = ("int8", "int8_dynamic", "int16x8", "int16", "float16", "float32")
 INTERRUPTED = 130
 
 

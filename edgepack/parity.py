@@ -197,7 +197,7 @@ def default_gate(precision: Precision) -> Gate:
     """What a bundle must meet when the user names no gate."""
     if precision == Precision.FLOAT32:
         return Gate((Threshold("sqnr_db", ">=", 60),))
-    if precision in (Precision.FLOAT16, Precision.INT16X8):
+    if precision in (Precision.FLOAT16, Precision.INT16, Precision.INT16X8):
         return Gate((Threshold("sqnr_db", ">=", 35),))
     return Gate(
         (Threshold("cosine", ">=", 0.98), Threshold("argmax_agreement", ">=", 0.95, only_probabilities=True)),

@@ -20,11 +20,15 @@ else:
 
 
 class Precision(StrEnum):
-    """The arithmetic of an op: int8 static, int8 weights with float activations, int16 activations, ..."""
+    """The arithmetic of an op: int8 static, int8 weights with float activations, int16 activations, ...
+
+    ``int16`` is one of storage alone: weights of 16 bit, computed in float.
+    """
 
     INT8 = "int8"
     INT8_DYNAMIC = "int8_dynamic"
     INT16X8 = "int16x8"
+    INT16 = "int16"
     FLOAT16 = "float16"
     FLOAT32 = "float32"
 

@@ -161,10 +161,21 @@ class Tool(Protocol):
 
 @dataclass(frozen=True)
 class File:
-    """A text file of a kit, its path relative to the kit's folder."""
+    """A file of a kit: a text, or the bytes of a file that lies elsewhere.
+
+    Attributes:
+        path: relative to the kit's folder.
+        source: what to copy, in place of ``text``.
+        first_visit: whether a web page fetches it before it can answer; the artifact always is.
+    """
 
     path: str
-    text: str
+    text: str = ""
+    source: Path | None = None
+    first_visit: bool = False
+
+    def bytes(self) -> bytes:
+        return self.text.encode() if self.source is None else self.source.read_bytes()
 
 
 class Target(Protocol):
@@ -172,6 +183,10 @@ class Target(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def kit_folder(self) -> str:
+        """Where in a bundle the kit lies: ``kit``, or ``""`` where the whole bundle is what an app serves."""
+        ...
 
     def tools(self) -> Sequence[Tool]: ...
 
@@ -189,6 +204,7 @@ class Target(Protocol):
         """Integration code with this model's names, shapes and scales in it.
 
         Args:
+            manifest: its ``files`` are those already in the bundle: artifact, labels, golden vectors.
             golden: one golden vector, ``inputs/NAME`` and ``outputs/NAME``, for the kit's self-test.
         """
         ...

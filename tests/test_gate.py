@@ -92,7 +92,7 @@ def test_the_default_gate_holds_the_argmax_against_probabilities_only() -> None:
 @pytest.mark.parametrize(
     ("precision", "expected"),
     [
-        ("float32", "sqnr_db>=60"), ("float16", "sqnr_db>=35"), ("int16x8", "sqnr_db>=35"),
+        ("float32", "sqnr_db>=60"), ("float16", "sqnr_db>=35"), ("int16x8", "sqnr_db>=35"), ("int16", "sqnr_db>=35"),
         ("int8", "cosine>=0.98, argmax_agreement>=0.95"), ("int8_dynamic", "cosine>=0.98, argmax_agreement>=0.95"),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ SIZES = st.lists(st.integers(1, 4096), min_size=1, max_size=6).map(tuple)
 
 
 def test_precisions_are_written_as_users_write_them() -> None:
-    assert list(Precision) == ["int8", "int8_dynamic", "int16x8", "float16", "float32"]
+    assert list(Precision) == ["int8", "int8_dynamic", "int16x8", "int16", "float16", "float32"]
     assert f"{Precision.INT8_DYNAMIC}" == "int8_dynamic"
 
 

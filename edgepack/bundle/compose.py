@@ -19,6 +19,7 @@ from ..project import Project
 from ..registry import TargetInfo
 from ..spec import Array, TensorSpec
 from ..target import Audit, Target
+from . import kit
 from .command import command_line
 from .manifest import (
     AuditEntry,
@@ -59,7 +60,7 @@ def fill(
         (out / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
     shipped = _write_golden(reference, out / "golden")
     manifest = _manifest(project, info, reference, judged, labels, shipped)
-    _write_kit(target, manifest, out)
+    manifest = manifest.model_copy(update={"download": kit.write(target, manifest, out)})
     (out / "report.html").write_text(render(_report(project, manifest, reference, judged)), encoding="utf-8")
     return manifest
 
@@ -97,21 +98,6 @@ def _write_golden(reference: Reference, folder: Path) -> int:
     np.savez_compressed(folder / "inputs.npz", **held_back.stacked(count))  # type: ignore[arg-type]
     np.savez_compressed(folder / "outputs.npz", **golden.stacked(count))  # type: ignore[arg-type]
     return count
-
-
-def _write_kit(target: Target, manifest: Manifest, out: Path) -> None:
-    inputs, outputs = (np.load(out / "golden" / f"{part}.npz") for part in ("inputs", "outputs"))
-    golden = {f"inputs/{spec.name}": _as_given(inputs[spec.name][0], spec.dtype) for spec in manifest.inputs}
-    golden |= {f"outputs/{spec.name}": outputs[spec.name][0] for spec in manifest.outputs}
-    for file in target.kit(manifest, golden):
-        path = out / "kit" / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(file.text, encoding="utf-8")
-
-
-def _as_given(array: Array, stored: str) -> Array:
-    """Real values: float32, but ids and flags stay what they are."""
-    return array if stored in ("int32", "bool") else array.astype(np.float32)
 
 
 def _manifest(

@@ -100,6 +100,13 @@ class FileEntry(Frozen):
     bytes: int
 
 
+class DownloadEntry(Frozen):
+    """What a web page's first visit fetches: page, runtime and model; ``compressed`` is each file by gzip."""
+
+    bytes: int
+    compressed: int
+
+
 class GoldenEntry(Frozen):
     """How many held-back samples parity was measured on, and how many of them travel in ``golden/``."""
 
@@ -126,6 +133,7 @@ class Manifest(Frozen):
     gate: GateEntry
     parity: dict[str, ParityEntry]
     golden: GoldenEntry
+    download: DownloadEntry | None = None
     notes: tuple[str, ...] = ()
     command: str
     toolchain: dict[str, str]

@@ -116,18 +116,22 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Write the manifest, with the hash and size of every other file, last; then sync all to the disk."""
-    entries = tuple(
+    sealed = manifest.model_copy(update={"files": entries(folder)})
+    (folder / MANIFEST).write_text(sealed.to_json(), encoding="utf-8")
+    for path in (*_files(folder), *(path for path in folder.rglob("*") if path.is_dir()), folder):
+        _sync(path)
+    return sealed
+
+
+def entries(folder: Path) -> tuple[FileEntry, ...]:
+    """The hash and size of every file in a bundle's folder, but the manifest's."""
+    return tuple(
         FileEntry(
             path=path.relative_to(folder).as_posix(), sha256=file_sha256(path), bytes=path.stat().st_size
         )
         for path in _files(folder)
         if path.name != MANIFEST or path.parent != folder
     )
-    sealed = manifest.model_copy(update={"files": entries})
-    (folder / MANIFEST).write_text(sealed.to_json(), encoding="utf-8")
-    for path in (*_files(folder), *(path for path in folder.rglob("*") if path.is_dir()), folder):
-        _sync(path)
-    return sealed
 
 
 def publish(staging: Path, destination: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -24,10 +23,23 @@ BOUNDARY = {"int64": "int32", "uint32": "int32", "uint64": "int32", "int16": "in
 
 @dataclass(frozen=True)
 class Frozen:
-    """A concrete function with its variables as constants; its inputs and outputs in the order of the signature."""
+    """A concrete function with its variables as constants; its inputs and outputs in the order of the signature.
+
+    Attributes:
+        retrace: the same with the batch open; ``None`` where the source, or a --shape, fixes every input's.
+    """
 
     concrete: Any
     signature: Signature
+    retrace: Callable[[], Frozen] | None = None
+
+    def open_batch(self) -> Frozen:
+        """With an unknown batch in every input whose source leaves it open; itself where there is none.
+
+        Raises:
+            ModelError: the model computes with the batch's size, so that its shapes are only known for one size.
+        """
+        return self.retrace() if self.retrace else self
 
 
 class TFModel:
@@ -82,8 +94,31 @@ def build(function: Function, request: LoadRequest) -> TFModel:
     if wrapped.function is not bare:
         concrete, frozen = _trace(wrapped.function)
         graph = wrap.inspect(frozen.concrete, frozen.signature)
-    frozen = replace(frozen, signature=_with_ranges(frozen.signature, request))
+    frozen = replace(
+        frozen,
+        signature=_with_ranges(frozen.signature, request),
+        retrace=_retrace(wrapped.function, function.inputs, request),
+    )
     return TFModel(request.name, bare, concrete, frozen, graph.scalings, wrapped.processing, tuple(notes))
+
+
+def _retrace(
+    function: Function, declared: tuple[TensorSpec, ...], request: LoadRequest
+) -> Callable[[], Frozen] | None:
+    """Tracing with the batch as the source declares it, where that is unknown and no --shape was given."""
+    is_open = [spec.shape[:1] == (None,) and spec.name not in request.shapes for spec in declared]
+    if not any(is_open):
+        return None
+    inputs = tuple(
+        replace(spec, shape=(None, *spec.shape[1:])) if opened else spec
+        for spec, opened in zip(function.inputs, is_open, strict=True)
+    )
+
+    def retrace() -> Frozen:
+        _, frozen = _trace(replace(function, inputs=inputs))
+        return replace(frozen, signature=_with_ranges(frozen.signature, request))
+
+    return retrace
 
 
 def _with_ranges(signature: Signature, request: LoadRequest) -> Signature:
@@ -190,13 +225,13 @@ def _trace(function: Function) -> tuple[Any, Frozen]:
         names[:] = outputs
         return list(outputs.values())
 
-    specs = [
-        tf.TensorSpec(spec.static_shape, spec.dtype, name=f"in_{i}") for i, spec in enumerate(function.inputs)
-    ]
+    specs = [tf.TensorSpec(spec.shape, spec.dtype, name=f"in_{i}") for i, spec in enumerate(function.inputs)]
+    batch_is_open = any(spec.shape[:1] == (None,) for spec in function.inputs)
     try:
         concrete = tf.function(flat, autograph=False).get_concrete_function(*specs)
         _refuse_state(concrete)
         frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+        _refuse_tables(frozen)
     except EdgepackError:
         raise
     except Exception as error:
@@ -209,7 +244,7 @@ def _trace(function: Function) -> tuple[Any, Frozen]:
     signature = Signature(
         function.inputs,
         tuple(
-            TensorSpec(name, _output_shape(name, tensor), tensor.dtype.name)
+            TensorSpec(name, _output_shape(name, tensor, batch_is_open), tensor.dtype.name)
             for name, tensor in zip(names, concrete.outputs, strict=True)
         ),
     )
@@ -227,10 +262,22 @@ def _refuse_state(concrete: Any) -> None:
         )
 
 
-def _output_shape(name: str, tensor: Any) -> tuple[int, ...]:
-    if not tensor.shape.is_fully_defined():
+def _refuse_tables(frozen: Any) -> None:
+    """What is still handed in from outside after freezing is no variable. Raises ModelError."""
+    handles = [tensor.name for tensor in frozen.inputs if tensor.dtype in (tf.resource, tf.variant)]
+    if handles:
+        raise ModelError(
+            "The model looks values up in a table (or holds another resource), which no edge runtime takes along.",
+            "Do the lookup in the app, and give a model that takes numbers.",
+        )
+
+
+def _output_shape(name: str, tensor: Any, batch_is_open: bool) -> tuple[int | None, ...]:
+    """The shape, known but for an open batch. Raises ModelError."""
+    sizes = tensor.shape.as_list() if tensor.shape.rank is not None else [None, None]
+    if None in (sizes[1:] if batch_is_open else sizes):
         raise ModelError(
             f"The output '{name}' has a size that depends on the data: {tensor.shape}.",
             "Return a tensor of fixed size: pad it, or take the k best.",
         )
-    return tuple(int(np.int64(size)) for size in tensor.shape)
+    return tuple(sizes)

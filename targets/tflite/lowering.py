@@ -46,7 +46,7 @@ class TFLiteLowering:
                     view.name,
                     view.kind,
                     weight_bytes(self._view, view),
-                    frozenset(Precision) - set(cannot),
+                    frozenset(Precision) - {Precision.INT16} - set(cannot),
                     cannot,
                 )
             )

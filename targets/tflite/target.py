@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 class TFLite:
     name = "tflite"
+    kit_folder = "kit"
 
     def tools(self) -> Sequence[Tool]:
         """None: all it needs comes with pip."""

@@ -45,7 +45,7 @@ class Runner:
 
 
 class Fake:
-    name, tools, lower, open = "fake", tuple, Lowering, Runner
+    name, kit_folder, tools, lower, open = "fake", "kit", tuple, Lowering, Runner
 
     def audit(self, artifact):
         run = Runner(artifact)

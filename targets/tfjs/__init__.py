@@ -1,0 +1,1 @@
+"""TensorFlow.js, run by browsers and, to prove a bundle, by Node."""

@@ -1,0 +1,100 @@
+/**
+ * A model in TensorFlow.js, asked through pipes: node run.mjs RUNTIME_FOLDER MODEL_JSON BACKEND
+ *
+ * Every message, both ways: uint32 length (little-endian) of a JSON header, the header, then the arrays' bytes in the
+ * header's order. A request is {op: "run" | "layers" | "memory", arrays}; an answer {arrays, ...} or {error}.
+ * It ends with its standard input, so it never outlives the process that asks.
+ */
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [runtimeFolder, modelFile, backend] = process.argv.slice(2);
+const here = new URL("../kit/lib/session.js", import.meta.url);
+const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
+
+for (const method of ["log", "info", "debug", "warn"]) console[method] = console.error; // stdout is for answers
+
+function buffer(file) {
+  const bytes = readFileSync(file);
+  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+}
+
+async function open() {
+  const { Runtime, Session } = await import(here);
+  const nodes = createRequire(import.meta.url);
+  const runtime = new Runtime({
+    module: (name) => import(pathToFileURL(path.join(runtimeFolder, name))),
+    bytes: async (name) => buffer(path.join(runtimeFolder, name)),
+    require: (name) => (name === "seedrandom" ? {} : nodes(name)),
+  });
+  const graph = JSON.parse(readFileSync(modelFile, "utf8"));
+  const shards = graph.weightsManifest.flatMap((group) => group.paths);
+  const weights = shards.map((name) => buffer(path.join(path.dirname(modelFile), name)));
+  return Session.open(runtime, backend, graph, weights);
+}
+
+function send(header, arrays = {}) {
+  const entries = Object.entries(arrays);
+  header.arrays = entries.map(([name, { shape, dtype }]) => ({ name, shape, dtype }));
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(text.length);
+  const bodies = entries.map(([, { data }]) => Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+  process.stdout.write(Buffer.concat([length, text, ...bodies]));
+}
+
+function unpack(entries, body) {
+  const values = {};
+  let at = 0;
+  for (const { name, shape, dtype } of entries) {
+    const bytes = shape.reduce((a, b) => a * b, 1) * ARRAYS[dtype].BYTES_PER_ELEMENT;
+    const start = body.byteOffset + at;
+    values[name] = { data: new ARRAYS[dtype](body.buffer.slice(start, start + bytes)), shape };
+    at += bytes;
+  }
+  return values;
+}
+
+async function answer(session, { op, arrays = [] }, body) {
+  if (op === "memory") return send({ tensors: session.runtime.tf.memory().numTensors });
+  return send({}, await session[op === "layers" ? "layers" : "run"](unpack(arrays, body)));
+}
+
+/** Whole messages from the pieces that a pipe delivers. */
+async function* messages() {
+  let held = Buffer.alloc(0);
+  const pieces = process.stdin[Symbol.asyncIterator]();
+  async function take(count) {
+    const parts = [held];
+    for (let size = held.length; size < count; size += parts.at(-1).length) {
+      const { value, done } = await pieces.next();
+      if (done) process.exit(0);
+      parts.push(value);
+    }
+    const all = parts.length > 1 ? Buffer.concat(parts) : held;
+    held = all.subarray(count);
+    return all.subarray(0, count);
+  }
+  for (;;) {
+    const header = JSON.parse(await take((await take(4)).readUInt32LE()));
+    yield [header, await take(header.bytes ?? 0)];
+  }
+}
+
+let session;
+try {
+  session = await open();
+  send({ backend });
+} catch (error) {
+  send({ error: error.message });
+}
+for await (const [header, body] of messages()) {
+  try {
+    await answer(session, header, body);
+  } catch (error) {
+    send({ error: error.message });
+  }
+}

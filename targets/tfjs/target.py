@@ -1,0 +1,50 @@
+"""The TensorFlow.js target (see edgepack.target.Target). TensorFlow is imported when it converts, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from edgepack.bundle.manifest import Manifest
+from edgepack.model import Model
+from edgepack.spec import Arrays
+from edgepack.target import Artifact, Audit, File, Samples, Tool
+
+from . import audit, integration
+from .node import Node, Npm
+from .runner import NodeRunner
+
+if TYPE_CHECKING:
+    from .._tf.model import Frozen
+    from .lower import TFJSLowering
+
+
+class TFJS:
+    name = "tfjs"
+    kit_folder = ""
+
+    def tools(self) -> Sequence[Tool]:
+        """Node runs the parity check, npm brings TensorFlow.js itself."""
+        return Node(), Npm()
+
+    def lower(self, model: Model, calibration: Samples, workdir: Path) -> TFJSLowering:
+        """Convert to a graph model. Raises ModelError that names an op TensorFlow.js lacks."""
+        from .lower import lower
+
+        return lower(cast("Frozen", model.form("tf")))
+
+    def open(self, artifact: Artifact) -> NodeRunner:
+        """Load into TensorFlow.js in Node, on WebAssembly. Raises ModelError, MissingToolError."""
+        return NodeRunner(artifact)
+
+    def audit(self, artifact: Artifact) -> Audit:
+        """Read what is in the files. Raises UsageError."""
+        return audit.audit(artifact)
+
+    def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
+        """See integration.files."""
+        return integration.files(manifest, golden)
+
+
+target = TFJS()
