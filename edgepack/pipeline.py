@@ -10,6 +10,7 @@ from . import parity, registry, sources
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.writer import seal
+from .errors import ModelError
 from .events import step, warn
 from .model import Model
 from .plan import uniform_plan
@@ -67,6 +68,12 @@ def build(project: Project, target_name: str, workdir: Path, out: Path) -> Built
     """
     info = registry.target(target_name)
     reference = prepare(project, workdir)
+    if not reference.model.forms & set(info.forms):
+        raise ModelError(
+            f"The target '{info.name}' takes {' or '.join(info.forms)} models; "
+            f"this one is {' or '.join(sorted(reference.model.forms))}.",
+            "Choose another --target: edgepack targets lists them.",
+        )
     target = registry.load_target(info)
     with step("lower"):
         lowering = target.lower(reference.model, reference.samples.calibration, workdir)

@@ -125,7 +125,7 @@ def distribution(*best: float) -> np.ndarray:
         (distribution(0.9, 0.8), True),
         (distribution(0.9, 0.9, 1 / 3, 1 / 3), True),
         (distribution(0.9, 1 / 3, 1 / 3), False),
-        ([[0.5, 0.502, 0.0]], False),
+        ([[0.499, 0.501, 0.0]], False),
         (distribution(0.9) * 2, False),
         ([[1.5, -0.5, 0.0]], False),
         (np.ones((1, 1)), False),
