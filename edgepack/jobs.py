@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,12 +89,7 @@ def _run_one(project: Project, target: str, listener: Listener, force: bool, deb
                 job.path = _put_aside(place.staging, destination)
                 job.error = _rejection(job, built.failures)
             else:
-                publish(place.staging, destination)
-                job.path = destination
-                if project.build.zip:
-                    archive = destination.with_name(destination.name + ".zip")
-                    write_zip(destination, archive)
-                    job.zip_bytes = archive.stat().st_size
+                job.path, job.zip_bytes = _ship(place.staging, destination, project.build.zip)
     except EdgepackError as error:
         job.error = error
     except OSError as error:
@@ -110,10 +106,22 @@ def _env(target: str) -> dict[str, str]:
     }
 
 
+def _ship(staging: Path, destination: Path, as_zip: bool) -> tuple[Path, int | None]:
+    """Publish the bundle, and its .zip; a .zip of the bundle that it replaces goes. Returns its path and the .zip's size."""
+    archive = destination.with_name(f"{destination.name}.zip")
+    packed = write_zip(staging, archive) if as_zip else None  # before publishing: a full disk stops both
+    publish(staging, destination)
+    if packed is None:
+        archive.unlink(missing_ok=True)
+        return destination, None
+    os.replace(packed, archive)
+    return destination, archive.stat().st_size
+
+
 def _put_aside(staging: Path, destination: Path) -> Path:
     """Move a rejected bundle out of ``--out``, to ``<out>.rejected/``."""
     out = destination.parent if destination.parent.name not in ("", "..") else destination.parent.resolve()
-    aside = out.with_name(out.name + ".rejected") / destination.name
+    aside = out.parent / f"{out.name or 'out'}.rejected" / destination.name
     aside.parent.mkdir(parents=True, exist_ok=True)
     if aside.exists():
         shutil.rmtree(aside)

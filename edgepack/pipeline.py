@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from . import parity, registry, sources
 from .bundle import compose
 from .bundle.manifest import Manifest
@@ -17,7 +19,7 @@ from .plan import uniform_plan
 from .project import Project
 from .records import Records, RecordWriter
 from .samples import SampleSet, collect
-from .spec import Precision
+from .spec import Arrays, Precision
 from .target import Artifact, Audit, Lowering, Plan, Runner, Target
 
 LAYER_SAMPLES = 4
@@ -99,8 +101,19 @@ def prepare(project: Project, workdir: Path) -> Reference:
         writer = RecordWriter(workdir / "golden.records")
         with writer:
             for inputs in running.track(samples.held_back, len(samples.held_back)):
-                writer.write(model(inputs))
+                answers = model(inputs)
+                _check_finite(answers, writer.count)
+                writer.write(answers)
     return Reference(model, samples, writer.records)
+
+
+def _check_finite(answers: Arrays, number: int) -> None:
+    for name, values in answers.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ModelError(
+                f"The original itself answers NaN or infinity in '{name}' to held-back sample {number}.",
+                "Run it on your samples in Python; are they scaled as it was trained?",
+            )
 
 
 def judge(

@@ -204,3 +204,23 @@ def test_a_project_file_is_built_without_a_source(edgepack: Build, fake: Callabl
     assert Path("dist/mine-1.0.0-fake-float32/manifest.json").is_file()
     assert edgepack("build", "--precision", "int8", "--name", "other").code == 0
     assert Path("dist/other-1.0.0-fake-int8/manifest.json").is_file()
+
+
+def test_an_original_that_answers_nan_is_blamed_itself(build: Build) -> None:
+    done = build(source="overflows")
+    assert done.code == 3
+    assert "The original itself answers NaN" in done.err
+    assert "'scores'" in done.err
+
+
+def test_a_zip_of_the_bundle_before_does_not_stay(build: Build) -> None:
+    assert build("--zip").code == 0
+    archive = BUNDLE.with_name(BUNDLE.name + ".zip")
+    assert archive.is_file()
+    assert build().code == 0
+    assert list(Path("dist").iterdir()) == [BUNDLE]
+
+
+def test_debug_keeps_the_exit_code(build: Build) -> None:
+    assert build("--debug", source="raises").code == 3
+    assert build("--debug", "--gate", "sqnr>=1").code == 2

@@ -33,6 +33,14 @@ def test_a_detector_in_int8_dynamic(passes):
     assert passes("detector", "images", "--precision", "int8_dynamic").outputs["detections"]["sqnr_db"] >= 30
 
 
+@pytest.mark.xfail(
+    strict=True, reason="the default gate weighs all values of an output together; boxes drown scores"
+)
+def test_a_detector_whose_scores_int8_destroys_is_refused(refused):
+    """One scale of 0.5 for boxes in pixels and scores in 0..1: every score becomes 0, 0.5 or 1."""
+    refused("detector", "images", "--precision", "int8")
+
+
 @pytest.mark.parametrize("precision", ["int8", "int8_dynamic"])
 def test_an_lstm_has_int8_weights_and_says_that_its_loop_computes_in_float(passes, precision):
     ended = passes("lstm", "series", "--precision", precision)
