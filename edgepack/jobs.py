@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import pipeline, registry, sources, worker
+from . import pipeline, readers, registry, sources, worker
 from .bundle.manifest import Manifest
 from .bundle.writer import publish, reserve, write_zip
 from .errors import EdgepackError, GateError, UsageError
@@ -47,10 +47,7 @@ def run(project: Project, listener: Listener, force: bool = False, debug: bool =
         UsageError: what no target could be built from.
     """
     sources.check(project.model.source)
-    if not project.data.representative:
-        raise UsageError(
-            "There are no samples.", "Give --data a .npz, a folder of images or file.py:generator."
-        )
+    readers.check(project.data.representative)
     for name in project.build.targets:
         info = registry.target(name)
         if project.build.precision not in info.precisions:

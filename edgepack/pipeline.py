@@ -42,6 +42,7 @@ class Judged:
     Attributes:
         layers: per op, against the float32 artifact; empty for a float32 artifact.
         failures: why the gate is not met; empty when it is.
+        cautions: what the metrics do not show by themselves.
     """
 
     artifact: Artifact
@@ -51,6 +52,7 @@ class Judged:
     outputs: dict[str, parity.Metrics]
     layers: tuple[parity.LayerParity, ...]
     failures: tuple[str, ...]
+    cautions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -133,14 +135,16 @@ def judge(
         held_back = measuring.track(reference.samples.held_back, len(reference.samples.held_back))
         outputs = parity.measure(runner, held_back, reference.golden)
         gate = project.parity_gate
-        failures = tuple(gate.failures(outputs))
+        failures, cautions = tuple(gate.failures(outputs)), tuple(parity.cautions(outputs))
         measuring.detail = "; ".join(f"{name} {metrics.sqnr_db:.1f} dB" for name, metrics in outputs.items())
+    for caution in cautions:
+        warn(caution)
     layers: tuple[parity.LayerParity, ...] = ()
     if not is_float:
         with step("compare layers"):
             few = islice(iter(reference.samples.held_back), LAYER_SAMPLES)
             layers = tuple(parity.layer_parity(target.open(float32), runner, few))
-    return Judged(artifact, float32, runner, audit, outputs, layers, failures)
+    return Judged(artifact, float32, runner, audit, outputs, layers, failures, cautions)
 
 
 def _explained(audit: Audit, lowering: Lowering, plan: Plan) -> Audit:

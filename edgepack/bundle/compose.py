@@ -141,7 +141,7 @@ def _manifest(
         gate=GateEntry(expression=str(project.parity_gate), passed=passed, failures=judged.failures),
         parity={"host": ParityEntry(passed=passed, samples=measured, outputs=outputs)},
         golden=GoldenEntry(measured=measured, shipped=shipped),
-        notes=reference.model.notes,
+        notes=(*reference.model.notes, *judged.cautions),
         command=command_line(project, info.name),
         toolchain=_toolchain(info),
     )

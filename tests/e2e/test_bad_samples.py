@@ -94,7 +94,9 @@ def test_an_image_that_cannot_be_read(fails, tmp_path):
 def test_a_folder_of_images_for_a_model_without_one(fails, tmp_path):
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "photos" / "1.png")
-    assert "'series' is to be an image, but takes series: float32[1x20x3]" in fails("photos", source="lstm")
+    assert "'series' is to be an image, as declared or for a folder of images, but takes series" in fails(
+        "photos", source="lstm"
+    )
 
 
 def test_a_generator_that_raises(build, tmp_path):
