@@ -169,7 +169,7 @@ def test_a_folder_of_images_makes_a_bundle_that_is_fed_pixels(make: Make, fake: 
     (image,) = manifest.inputs
     assert image.image is not None
     assert (image.image.channels, image.shape) == ("rgb", (1, 8, 6, 3))
-    assert image.meaning == "rgb pixels, 0..255"
+    assert image.meaning == "pixels"
 
 
 def test_every_stage_is_reported_in_the_order_of_the_flow(make: Make, events: list[Event]) -> None:

@@ -153,7 +153,7 @@ def _input(project: Project, model: Model, spec: TensorSpec) -> TensorEntry:
     meaning = "token ids or counts" if spec.dtype == "int32" else "values as the original takes them"
     if wrap is not None and wrap.kind == "image":
         image = ImageEntry(channels="grey" if spec.static_shape[-1] == 1 else "rgb")
-        meaning = f"{image.channels} pixels, 0..255"
+        meaning = "pixels"
     return _tensor(spec).model_copy(
         update={"image": image, "meaning": meaning, "range": model.signature.input(spec.name).range}
     )

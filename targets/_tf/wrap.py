@@ -203,7 +203,8 @@ def _words(affine: Affine) -> str:
             else "(" + ", ".join(f"{value:g}" for value in values) + ")"
         )
 
-    return f"x * {show(affine.scale)}" + (f" + {show(affine.offset)}" if any(affine.offset) else "")
+    offset = f" + {show(affine.offset)}" if any(affine.offset) else ""
+    return f"x * {show(affine.scale)}{offset.replace('+ -', '- ')}"
 
 
 def _check_outputs(signature: Signature, declared: Wrap) -> None:
