@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 .PHONY: demo test venv lint types test-core test-targets bench clean
 
 demo: venv
-	@cd samples/digits && ../../$(BIN)/python prepare.py && ../../$(BIN)/edgepack build
-	@cd samples/digits && ../../$(BIN)/python top1.py dist/digits-1.0.0-tflite-int8
+	@cd samples/digits && ../../.ci/quiet ../../$(BIN)/python prepare.py && ../../$(BIN)/edgepack build
+	@cd samples/digits && ../../.ci/quiet ../../$(BIN)/python top1.py dist/digits-1.0.0-tflite-int8
 	@echo
 	@echo "bundle: $(CURDIR)/samples/digits/dist/digits-1.0.0-tflite-int8"
 	@echo "report: $(CURDIR)/samples/digits/dist/digits-1.0.0-tflite-int8/report.html"
@@ -48,8 +48,8 @@ test-core: venv $(CORE)/done
 
 test-targets: venv
 	@command -v g++ >/dev/null || sh .ci/need g++
-	$(BIN)/python samples/digits/prepare.py
-	$(BIN)/python samples/emotion/prepare.py
+	.ci/quiet $(BIN)/python samples/digits/prepare.py
+	.ci/quiet $(BIN)/python samples/emotion/prepare.py
 	$(BIN)/python -m pytest tests/targets tests/e2e
 
 bench: venv

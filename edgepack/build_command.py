@@ -11,7 +11,7 @@ import click
 from . import jobs, registry
 from .cli import as_table
 from .console import Console, format_bytes
-from .errors import UsageError
+from .errors import GateError, UsageError
 from .jobs import Job
 from .parity import parse_gate
 from .project import FILE, Project, load
@@ -128,7 +128,11 @@ def _print_summary(console: Console, done: list[Job]) -> None:
         size = _artifact_bytes(job)
         rows.append(
             (
-                "passed" if job.error is None else "FAILED" if manifest is None else "REJECTED",
+                "passed"
+                if job.error is None
+                else "REJECTED"
+                if isinstance(job.error, GateError)
+                else "FAILED",
                 job.target,
                 job.precision,
                 format_bytes(size) if size else "",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from . import __version__
-from .errors import EdgepackError, InternalError
+from .errors import EdgepackError, InternalError, UsageError
 
 # Only what is needed to print help is imported above; a command imports the rest when it runs.
 
@@ -165,37 +166,37 @@ def completion(shell: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error leaves by its documented exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments
+    as_json, debug = "--json" in arguments, "--debug" in arguments
     try:
-        sys.exit(_run(lambda: cli.main(arguments, prog_name="edgepack", standalone_mode=False)) or 0)
-    except EdgepackError as error:
-        if debug:
-            raise
-        report(error, "--json" in arguments)
-        sys.exit(error.exit_code)
-
-
-def _run(call: Callable[[], Any]) -> int | None:
-    try:
-        call()
+        cli.main(arguments, prog_name="edgepack", standalone_mode=False)
+        code = 0
     except click.exceptions.Exit as end:
-        return end.exit_code
+        code = end.exit_code
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        code = _fail(UsageError(error.format_message()), as_json, shown=True)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; nothing was changed", err=True)
-        return INTERRUPTED
-    return 0
+        code = INTERRUPTED
+    except EdgepackError as error:
+        code = _fail(error, as_json, debug)
+    except Exception as error:  # whatever it is, it is ours
+        ours = InternalError(f"{type(error).__name__}: {error}", "Report it with what --debug prints.")
+        code = _fail(ours, as_json, debug)
+    sys.exit(code)
 
 
-def report(error: EdgepackError, as_json: bool) -> None:
-    """Print an error to people, and to a machine that asked for JSON."""
-    from .console import Console
+def _fail(error: EdgepackError, as_json: bool, debug: bool = False, shown: bool = False) -> int:
+    """Print an error to people, and to a machine that asked for JSON; returns its exit code."""
+    if debug:
+        traceback.print_exc()
+    if not shown:
+        from .console import Console
 
-    Console().error(error)
+        Console().error(error)
     if as_json:
         click.echo(json.dumps({"bundles": [], "error": as_table(error)}, indent=2))
+    return error.exit_code
 
 
 def as_table(error: EdgepackError) -> dict[str, str]:

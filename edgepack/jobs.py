@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import pipeline, registry, sources, worker
+from . import pipeline, readers, registry, sources, worker
 from .bundle.manifest import Manifest
 from .bundle.writer import publish, reserve, write_zip
 from .errors import EdgepackError, GateError, UsageError
@@ -46,10 +47,7 @@ def run(project: Project, listener: Listener, force: bool = False, debug: bool =
         UsageError: what no target could be built from.
     """
     sources.check(project.model.source)
-    if not project.data.representative:
-        raise UsageError(
-            "There are no samples.", "Give --data a .npz, a folder of images or file.py:generator."
-        )
+    readers.check(project.data.representative)
     for name in project.build.targets:
         info = registry.target(name)
         if project.build.precision not in info.precisions:
@@ -88,12 +86,7 @@ def _run_one(project: Project, target: str, listener: Listener, force: bool, deb
                 job.path = _put_aside(place.staging, destination)
                 job.error = _rejection(job, built.failures)
             else:
-                publish(place.staging, destination)
-                job.path = destination
-                if project.build.zip:
-                    archive = destination.with_name(destination.name + ".zip")
-                    write_zip(destination, archive)
-                    job.zip_bytes = archive.stat().st_size
+                job.path, job.zip_bytes = _ship(place.staging, destination, project.build.zip)
     except EdgepackError as error:
         job.error = error
     except OSError as error:
@@ -110,10 +103,22 @@ def _env(target: str) -> dict[str, str]:
     }
 
 
+def _ship(staging: Path, destination: Path, as_zip: bool) -> tuple[Path, int | None]:
+    """Publish the bundle, and its .zip; a .zip of the bundle that it replaces goes. Returns its path and the .zip's size."""
+    archive = destination.with_name(f"{destination.name}.zip")
+    packed = write_zip(staging, archive) if as_zip else None  # before publishing: a full disk stops both
+    publish(staging, destination)
+    if packed is None:
+        archive.unlink(missing_ok=True)
+        return destination, None
+    os.replace(packed, archive)
+    return destination, archive.stat().st_size
+
+
 def _put_aside(staging: Path, destination: Path) -> Path:
     """Move a rejected bundle out of ``--out``, to ``<out>.rejected/``."""
     out = destination.parent if destination.parent.name not in ("", "..") else destination.parent.resolve()
-    aside = out.with_name(out.name + ".rejected") / destination.name
+    aside = out.parent / f"{out.name or 'out'}.rejected" / destination.name
     aside.parent.mkdir(parents=True, exist_ok=True)
     if aside.exists():
         shutil.rmtree(aside)

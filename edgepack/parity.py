@@ -18,6 +18,9 @@ from .target import Runner
 MAX_DB = 300.0
 """What an exact match counts as; float64 sums of float32 squares tell nothing beyond it."""
 
+COLUMNS = 256
+"""Up to so many places along the last axis are measured one by one."""
+
 DECISIVE = 1 / 256
 """A sample is decided when its best class leads by more than one int8 step of a probability."""
 
@@ -34,6 +37,9 @@ class Metrics:
             last axis is at the same place; ``None`` for an output with no such axis.
         probabilities: whether the original's values are class probabilities and most samples are decided.
         finite: whether the original and the artifact gave finite values only.
+        distribution: whether the original's values are class probabilities, decided or not.
+        drowned: places along a short last axis with an SQNR below 20 dB, and 20 dB below the whole output's: their values
+            are small beside the others', which is all that the other metrics see.
     """
 
     sqnr_db: float
@@ -42,6 +48,8 @@ class Metrics:
     argmax_agreement: float | None
     probabilities: bool = False
     finite: bool = True
+    distribution: bool = False
+    drowned: tuple[int, ...] = ()
 
 
 class Meter:
@@ -52,6 +60,7 @@ class Meter:
         self._same = self._places = self._decided = 0
         self._distribution = True
         self._finite = True
+        self._columns = np.zeros((2, 0))  # signal and noise by place along the last axis
 
     def update(self, original: Array, artifact: Array) -> None:
         """Add one sample; both of one shape. Raises ValueError otherwise."""
@@ -69,6 +78,10 @@ class Meter:
         self._max = max(self._max, float(np.max(np.abs(difference), initial=0.0)))
         if x.ndim > 1 and x.shape[-1] > 1:
             self._rank(x, y)
+            if x.shape[-1] <= COLUMNS and self._columns.shape[-1] in (0, x.shape[-1]):
+                flat = np.stack([x, difference]).reshape(2, -1, x.shape[-1])
+                sums = np.sum(flat * flat, axis=1)
+                self._columns = self._columns + sums if self._columns.size else sums
 
     def _rank(self, x: Array, y: Array) -> None:
         self._same += int(np.sum(x.argmax(-1) == y.argmax(-1)))
@@ -95,7 +108,16 @@ class Meter:
             cosine=min(cosine, 1.0),
             argmax_agreement=self._same / places if places else None,
             probabilities=bool(places) and self._distribution and 2 * self._decided >= places,
+            distribution=bool(places) and self._distribution,
+            drowned=self._drowned(sqnr),
         )
+
+    def _drowned(self, sqnr: float) -> tuple[int, ...]:
+        if not self._columns.size or self._distribution:
+            return ()  # unlikely classes are small, and may be
+        signal, noise = self._columns
+        limit = 10 ** (min(20.0, sqnr - 20) / 10)
+        return tuple(int(place) for place in np.flatnonzero((signal > 0) & (signal < limit * noise)))
 
 
 def measure(
@@ -108,6 +130,25 @@ def measure(
         for name, original in expected.items():
             meters.setdefault(name, Meter()).update(original, outputs[name])
     return {name: meter.metrics for name, meter in meters.items()}
+
+
+def cautions(outputs: Mapping[str, Metrics]) -> list[str]:
+    """What the metrics do not show by themselves, a sentence each."""
+    found = []
+    for name, metrics in outputs.items():
+        if metrics.drowned:
+            places = ", ".join(map(str, metrics.drowned[:8]))
+            found.append(
+                f"In the output '{name}' the values at {places} of the last axis are small beside the others and mostly lost "
+                f"(below 20 dB; the whole has {metrics.sqnr_db:.1f}). Return them as an output of their own, or keep outputs "
+                "float with --precision int8_dynamic."
+            )
+        if metrics.distribution and not metrics.probabilities:
+            found.append(
+                f"The original hardly tells the classes of '{name}' apart: agreement on the best one, "
+                f"{metrics.argmax_agreement:.3g}, is shown but not asked for."
+            )
+    return found
 
 
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}

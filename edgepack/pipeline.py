@@ -6,17 +6,20 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from . import parity, registry, sources
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.writer import seal
+from .errors import ModelError
 from .events import step, warn
 from .model import Model
 from .plan import uniform_plan
 from .project import Project
 from .records import Records, RecordWriter
 from .samples import SampleSet, collect
-from .spec import Precision
+from .spec import Arrays, Precision
 from .target import Artifact, Audit, Lowering, Plan, Runner, Target
 
 LAYER_SAMPLES = 4
@@ -39,6 +42,7 @@ class Judged:
     Attributes:
         layers: per op, against the float32 artifact; empty for a float32 artifact.
         failures: why the gate is not met; empty when it is.
+        cautions: what the metrics do not show by themselves.
     """
 
     artifact: Artifact
@@ -48,6 +52,7 @@ class Judged:
     outputs: dict[str, parity.Metrics]
     layers: tuple[parity.LayerParity, ...]
     failures: tuple[str, ...]
+    cautions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,12 @@ def build(project: Project, target_name: str, workdir: Path, out: Path) -> Built
     """
     info = registry.target(target_name)
     reference = prepare(project, workdir)
+    if not reference.model.forms & set(info.forms):
+        raise ModelError(
+            f"The target '{info.name}' takes {' or '.join(info.forms)} models; "
+            f"this one is {' or '.join(sorted(reference.model.forms))}.",
+            "Choose another --target: edgepack targets lists them.",
+        )
     target = registry.load_target(info)
     with step("lower"):
         lowering = target.lower(reference.model, reference.samples.calibration, workdir)
@@ -92,8 +103,19 @@ def prepare(project: Project, workdir: Path) -> Reference:
         writer = RecordWriter(workdir / "golden.records")
         with writer:
             for inputs in running.track(samples.held_back, len(samples.held_back)):
-                writer.write(model(inputs))
+                answers = model(inputs)
+                _check_finite(answers, writer.count)
+                writer.write(answers)
     return Reference(model, samples, writer.records)
+
+
+def _check_finite(answers: Arrays, number: int) -> None:
+    for name, values in answers.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ModelError(
+                f"The original itself answers NaN or infinity in '{name}' to held-back sample {number}.",
+                "Run it on your samples in Python; are they scaled as it was trained?",
+            )
 
 
 def judge(
@@ -113,14 +135,16 @@ def judge(
         held_back = measuring.track(reference.samples.held_back, len(reference.samples.held_back))
         outputs = parity.measure(runner, held_back, reference.golden)
         gate = project.parity_gate
-        failures = tuple(gate.failures(outputs))
+        failures, cautions = tuple(gate.failures(outputs)), tuple(parity.cautions(outputs))
         measuring.detail = "; ".join(f"{name} {metrics.sqnr_db:.1f} dB" for name, metrics in outputs.items())
+    for caution in cautions:
+        warn(caution)
     layers: tuple[parity.LayerParity, ...] = ()
     if not is_float:
         with step("compare layers"):
             few = islice(iter(reference.samples.held_back), LAYER_SAMPLES)
             layers = tuple(parity.layer_parity(target.open(float32), runner, few))
-    return Judged(artifact, float32, runner, audit, outputs, layers, failures)
+    return Judged(artifact, float32, runner, audit, outputs, layers, failures, cautions)
 
 
 def _explained(audit: Audit, lowering: Lowering, plan: Plan) -> Audit:

@@ -43,22 +43,29 @@ def read_samples(
     Raises:
         UsageError: there is no such source, or it is broken.
     """
+    check(source)
     path = Path(source)
     if is_reference(source):
         return islice(_generator(source, inputs), limit)
     if path.is_dir():
         return _images(path, inputs, wrap, limit)
-    if not path.exists():
-        raise UsageError(
-            f"There are no samples at {source}.",
-            "Give --data a .npz, a folder of images or file.py:generator.",
-        )
-    if path.suffix in (".npz", ".npy"):
-        return _numpy(path, inputs, limit)
-    raise UsageError(
-        f"Samples cannot be read from {source}: '{path.suffix}' is not a known kind.",
-        "Give --data a .npz (one array per input), a folder of images or file.py:generator.",
-    )
+    return _numpy(path, inputs, limit)
+
+
+def check(source: str) -> None:
+    """Refuse what cannot be samples, before anything heavy starts. Raises UsageError."""
+    hint = "Give --data a .npz (one array per input), a folder of images or file.py:generator."
+    path = Path(source)
+    if not source:
+        raise UsageError("There are no samples.", hint)
+    if is_reference(source):
+        file = source.rpartition(":")[0]
+        if file.endswith(".py") and not Path(file).is_file():
+            raise UsageError(f"There is no file {file}, which --data names.", hint)
+    elif not path.exists():
+        raise UsageError(f"There are no samples at {source}.", hint)
+    elif path.is_file() and path.suffix not in (".npz", ".npy"):
+        raise UsageError(f"Samples cannot be read from {source}: '{path.suffix}' is not a known kind.", hint)
 
 
 def peek(source: str) -> tuple[TensorSpec, ...]:

@@ -105,7 +105,7 @@ def frameworks() -> tuple[FrameworkInfo, ...]:
 def framework_of_path(path: Path) -> FrameworkInfo | None:
     """The framework that reads this file or folder, by its suffix or its marks."""
     for info in frameworks():
-        if path.suffix.lower() in info.suffixes or any((path / mark).is_file() for mark in info.folder_marks):
+        if path.suffix in info.suffixes or any((path / mark).is_file() for mark in info.folder_marks):
             return info
     return None
 

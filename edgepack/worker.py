@@ -44,7 +44,7 @@ def run(
         function: importable by name; its arguments and result can be pickled.
         env: added to the environment before anything is imported.
         scratch: folders that the worker removes when its parent dies; alive, the parent removes them itself.
-        debug: let the worker's output through to stderr.
+        debug: let the worker's output, stdout too, through to stderr.
 
     Raises:
         EdgepackError: the one that the function raised; InternalError for anything else, or when the worker died.
@@ -58,7 +58,7 @@ def run(
             env={**os.environ, **env},
             pass_fds=(down_read, up_write),
             stdin=subprocess.DEVNULL,
-            stdout=None if debug else log,
+            stdout=2 if debug else log,  # stderr: our own stdout is for the result alone
             stderr=None if debug else log,
             start_new_session=True,  # Ctrl-C reaches the parent alone, which then ends the worker
         )

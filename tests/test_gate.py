@@ -70,7 +70,9 @@ def test_every_output_counts_and_a_failure_says_which_and_by_how_much() -> None:
 
 def test_an_output_that_is_not_finite_fails_every_gate_once() -> None:
     broken = Metrics(-300, math.inf, 0.0, 0.0, finite=False)
-    assert parse_gate("max_abs<=1e300, sqnr_db<=0").failures({"y": broken}) == ["y is not finite"]
+    gate = parse_gate("max_abs<=1e300, sqnr_db<=0")
+    assert gate.failures({"y": broken}) == ["y is not finite"]
+    assert [threshold.verdict(broken) for threshold in gate.thresholds] == [False, False]
 
 
 def test_a_threshold_that_applies_to_no_output_fails() -> None:

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgepack.parity import MAX_DB, Meter, Metrics, layer_parity, measure
+from edgepack.parity import MAX_DB, Meter, Metrics, cautions, layer_parity, measure
 from edgepack.spec import Arrays
 
 REALS = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
@@ -125,7 +125,7 @@ def distribution(*best: float) -> np.ndarray:
         (distribution(0.9, 0.8), True),
         (distribution(0.9, 0.9, 1 / 3, 1 / 3), True),
         (distribution(0.9, 1 / 3, 1 / 3), False),
-        ([[0.5, 0.502, 0.0]], False),
+        ([[0.499, 0.501, 0.0]], False),
         (distribution(0.9) * 2, False),
         ([[1.5, -0.5, 0.0]], False),
         (np.ones((1, 1)), False),
@@ -175,3 +175,30 @@ def test_layers_that_both_artifacts_have_are_compared_in_running_order() -> None
     samples = [{"x": np.ones((1, 3))}] * 2
     found = layer_parity(Layers(a=1.0, b=1.0, c=1.0), Layers(quantize=1.0, c=1.1, a=1.0), samples)  # type: ignore[arg-type]
     assert [(layer.name, round(layer.sqnr_db, 3)) for layer in found] == [("c", 20.0), ("a", MAX_DB)]
+
+
+def test_small_values_drowned_by_large_ones_are_named() -> None:
+    """A detector's head: boxes up to 640 beside scores up to 1, all in one tensor with one scale."""
+    rng, meter = np.random.default_rng(0), Meter()
+    for _ in range(8):
+        boxes = np.concatenate([rng.uniform(0, 640, (1, 9, 4)), rng.uniform(0, 1, (1, 9, 2))], axis=-1)
+        meter.update(boxes, np.rint(boxes / 2.5) * 2.5)
+    assert meter.metrics.drowned == (4, 5)
+    (sentence,) = cautions({"head": meter.metrics})
+    assert "'head'" in sentence
+    assert "4, 5" in sentence
+
+
+def test_values_of_one_size_are_not_called_drowned() -> None:
+    rng, meter = np.random.default_rng(0), Meter()
+    values = rng.normal(size=(1, 9, 6))
+    meter.update(values, values + rng.normal(0, 0.2, values.shape))
+    assert meter.metrics.drowned == ()
+    assert cautions({"head": meter.metrics}) == []
+
+
+def test_a_classifier_without_opinion_is_mentioned() -> None:
+    meter = Meter()
+    meter.update(np.full((1, 1000), 0.001), np.full((1, 1000), 0.001))
+    (sentence,) = cautions({"p": meter.metrics})
+    assert "hardly tells the classes of 'p' apart" in sentence

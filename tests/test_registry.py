@@ -108,7 +108,9 @@ def test_a_plugin_that_was_removed_by_hand_is_passed_over() -> None:
     assert "removed" not in registry.targets()
 
 
-@pytest.mark.parametrize(("name", "form"), [("a.keras", "tf"), ("a.H5", "tf"), ("a.onnx", None), ("a", None)])
+@pytest.mark.parametrize(
+    ("name", "form"), [("a.keras", "tf"), ("a.H5", None), ("a.h5", "tf"), ("a.onnx", None), ("a", None)]
+)
 def test_a_file_belongs_to_the_framework_of_its_suffix(name: str, form: str | None) -> None:
     found = registry.framework_of_path(Path(name))
     assert (found.form if found else None) == form

@@ -204,10 +204,11 @@ TO_UNIT = Affine((1 / 255,), (0.0,))
         (RAW, TO_UNIT, None),
         (RAW / 255, None, None),
         (RAW - 128, None, None),
+        (RAW // 128, None, None),
         (RAW / 255, Affine((2.0,), (-1.0,)), None),
     ],
     ids=["raw", "raw bytes", "scaled twice to 0..1", "scaled twice to -1..1", "right", "scaled by the user",
-         "centred by the user", "0..1 to -1..1"],
+         "centred by the user", "a mask", "0..1 to -1..1"],
 )  # fmt: skip
 def test_data_that_is_scaled_twice_or_not_at_all_is_noticed(
     tmp_path: Path, events: list[Event], pixels: np.ndarray, scaling: Affine | None, expected: str | None

@@ -127,7 +127,7 @@ def _manifest(
         gate=GateEntry(expression=str(project.parity_gate), passed=passed, failures=judged.failures),
         parity={"host": ParityEntry(passed=passed, samples=measured, outputs=outputs)},
         golden=GoldenEntry(measured=measured, shipped=shipped),
-        notes=reference.model.notes,
+        notes=(*reference.model.notes, *judged.cautions),
         command=command_line(project, info.name),
         toolchain=_toolchain(info),
     )
@@ -139,7 +139,7 @@ def _input(project: Project, model: Model, spec: TensorSpec) -> TensorEntry:
     meaning = "token ids or counts" if spec.dtype == "int32" else "values as the original takes them"
     if wrap is not None and wrap.kind == "image":
         image = ImageEntry(channels="grey" if spec.static_shape[-1] == 1 else "rgb")
-        meaning = f"{image.channels} pixels, 0..255"
+        meaning = "pixels"
     return _tensor(spec).model_copy(
         update={"image": image, "meaning": meaning, "range": model.signature.input(spec.name).range}
     )

@@ -159,17 +159,20 @@ def _exchange(one: Path, other: Path) -> None:
     os.rename(aside, one)
 
 
-def write_zip(folder: Path, path: Path) -> None:
-    """The folder as a .zip beside it: sorted, no time stamps, so that the same bundle gives the same bytes."""
-    partial = path.with_name(f".{path.name}.partial")
-    with zipfile.ZipFile(partial, "w") as archive:
+def write_zip(folder: Path, archive: Path) -> Path:
+    """A sealed folder as a .zip, not yet at ``archive`` but hidden beside it; returns where.
+
+    Sorted, no time stamps: the same bundle gives the same bytes. Unpacks into a folder named like ``archive``.
+    """
+    partial = archive.with_name(f".{archive.name}.partial")
+    with zipfile.ZipFile(partial, "w") as packed:
         for each in _files(folder):
-            info = zipfile.ZipInfo(f"{folder.name}/{each.relative_to(folder).as_posix()}", ZIP_DATE)
+            info = zipfile.ZipInfo(f"{archive.stem}/{each.relative_to(folder).as_posix()}", ZIP_DATE)
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
-            archive.writestr(info, each.read_bytes(), compresslevel=9)
+            packed.writestr(info, each.read_bytes(), compresslevel=9)
     _sync(partial)
-    os.replace(partial, path)
+    return partial
 
 
 def file_sha256(path: Path) -> str:

@@ -32,7 +32,7 @@ WRAPPED = {"layer", "backward_layer", "cell", "cells"}
 """Keys under which wrappers keep the layers that they hold."""
 
 
-@keras.saving.register_keras_serializable("edgepack")
+@keras.saving.register_keras_serializable("edgepack")  # type: ignore[untyped-decorator]  # keras has no types
 def hard_sigmoid_2(x: Any) -> Any:
     """Keras 2's: ``clip(0.2 x + 0.5, 0, 1)``. Keras 3 has another function, ``relu6(x + 3) / 6``, under that name."""
     return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)

@@ -150,7 +150,7 @@ def _input_step(
     channel_axis = 1 if step.layout == "NCHW" else 3
     if step.kind == "image" and (len(shape) != 4 or shape[channel_axis] not in (1, 3)):
         raise UsageError(
-            f"The input '{spec.name}' is to be an image, but takes {spec}.",
+            f"The input '{spec.name}' is to be an image, as declared or for a folder of images, but takes {spec}.",
             'An image input has 4 dimensions, 1 or 3 channels; for channels first declare layout = "NCHW".',
         )
     transpose = step.layout == "NCHW" and len(shape) == 4
@@ -203,7 +203,8 @@ def _words(affine: Affine) -> str:
             else "(" + ", ".join(f"{value:g}" for value in values) + ")"
         )
 
-    return f"x * {show(affine.scale)}" + (f" + {show(affine.offset)}" if any(affine.offset) else "")
+    offset = f" + {show(affine.offset)}" if any(affine.offset) else ""
+    return f"x * {show(affine.scale)}{offset.replace('+ -', '- ')}"
 
 
 def _check_outputs(signature: Signature, declared: Wrap) -> None:

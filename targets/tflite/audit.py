@@ -6,7 +6,7 @@ from collections import Counter
 
 from edgepack.target import Audit, AuditOp
 
-from .flatbuffer import ModelView, OpView
+from .flatbuffer import ModelView, OpView, mistrust
 
 FLOATS = {"float32", "float16", "float64", "bfloat16"}
 CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
@@ -15,6 +15,11 @@ CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
 def audit(data: bytes) -> Audit:
     """Ops, tensors and bytes by precision. Raises UsageError when the bytes are no .tflite."""
     view = ModelView(data)
+    with mistrust():
+        return _audit(view)
+
+
+def _audit(view: ModelView) -> Audit:
     tensors: Counter[str] = Counter()
     weights: Counter[str] = Counter()
     for number, graph in enumerate(view.model.subgraphs or []):

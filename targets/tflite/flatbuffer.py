@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,19 +49,13 @@ class ModelView:
             raise UsageError(
                 "This is not a .tflite file: the identifier TFL3 is missing.", "Give a .tflite file."
             )
-        try:
+        with mistrust():
             self.model: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(data))
             self._codes = [
                 flatbuffer_utils.get_builtin_code_from_operator_code(c)
                 for c in self.model.operatorCodes or []
             ]
             self._ops = list(self._read_ops())
-        except (ValueError, IndexError, TypeError, AttributeError, KeyError, OverflowError) as error:
-            raise _damaged(error) from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] not in ("struct", "flatbuffers"):
-                raise
-            raise _damaged(error) from error
 
     @property
     def ops(self) -> list[OpView]:
@@ -131,8 +127,23 @@ class ModelView:
         return TensorSpec(name, shape, self.dtype(0, index), per_tensor_quantization(tensor))
 
 
-def _damaged(error: Exception) -> UsageError:
-    return UsageError(f"This .tflite file is damaged: {type(error).__name__}: {error}", "Get it again.")
+@contextmanager
+def mistrust() -> Iterator[None]:
+    """Reading what may be damaged: whatever that trips over is a UsageError."""
+    try:
+        yield
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+        struct.error,
+    ) as error:
+        raise UsageError(
+            f"This .tflite file is damaged: {type(error).__name__}: {error}", "Get it again."
+        ) from error
 
 
 def per_tensor_quantization(tensor: Any) -> Quantization | None:
@@ -168,6 +179,21 @@ def with_signature(data: bytes, signature: Signature) -> bytes:
     ]
     model.signatureDefs = [definition]
     _rename(graph, signature)
+    return write(model)
+
+
+def with_true_boundary(data: bytes) -> bytes:
+    """The file with its signature at the graph's own inputs and outputs, in the same order; often the same bytes.
+
+    Where the quantizer puts another tensor in the place of an output that ops read too, it forgets the signature.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(data))
+    graph, definition = model.subgraphs[0], model.signatureDefs[0]
+    entries, indices = (*definition.inputs, *definition.outputs), (*graph.inputs, *graph.outputs)
+    if [entry.tensorIndex for entry in entries] == list(indices):
+        return data
+    for entry, index in zip(entries, indices, strict=True):
+        entry.tensorIndex = int(index)
     return write(model)
 
 

@@ -15,7 +15,7 @@ from edgepack.spec import Precision
 from edgepack.target import Plan
 
 from .calibrate import Ranges
-from .flatbuffer import ModelView, OpView
+from .flatbuffer import ModelView, OpView, with_true_boundary
 from .islands import ABSORBED, absorb
 
 Algorithm = algorithm_manager.AlgorithmName
@@ -72,7 +72,7 @@ def quantize(float32: bytes, view: ModelView, plan: Plan, ranges: Ranges | None)
             f"The quantizer refused {plan.default.value}: {str(error).strip().splitlines()[0][:300]}",
             "Try another --precision: int8_dynamic and float16 need no ranges.",
         ) from error
-    data = bytes(result.quantized_model)
+    data = with_true_boundary(bytes(result.quantized_model))
     return absorb(data, ranges) if ranges is not None else data
 
 
@@ -81,14 +81,30 @@ def _widened(view: ModelView, ranges: Ranges, plan: Plan) -> Ranges:
 
     Where all values of a tensor are that near to zero, the wider range loses nothing.
     """
-    steps = 2**15 if Precision.INT16X8 in (plan.default, *plan.ops.values()) else 2**8
-    least = np.float32(steps * 6 / 2**30)
+    int16 = Precision.INT16X8 in (plan.default, *plan.ops.values())
+    least = np.float32((2**15 if int16 else 2**8) * 6 / 2**30)
     bounded = {view.tensor_name(op.subgraph, op.outputs[0]) for op in view.ops if op.bounded}
     narrow = {name for name in bounded & set(ranges) if float(ranges[name]["max"].max()) < least}
-    return {
+    widened = {
         **ranges,
         **{name: {**ranges[name], "max": np.full_like(ranges[name]["max"], least)} for name in narrow},
     }
+    return _off_powers_of_two(view, widened) if int16 else widened
+
+
+def _off_powers_of_two(view: ModelView, ranges: Ranges) -> Ranges:
+    """Ranges of sums a little wider than a power of two, as ``x / 127.5 - 1`` has it.
+
+    Where all scales of an int16 ADD or SUB are powers of two, LiteRT takes another kernel, which wants the output's
+    scale to be the greatest and refuses the file otherwise (CheckedLog2 in tensorflow/lite/kernels/add.cc).
+    """
+    sums = {view.tensor_name(op.subgraph, op.outputs[0]) for op in view.ops if op.kind in ("ADD", "SUB")}
+    wider = {}
+    for name in sums & set(ranges):
+        peak = max(float(np.abs(edge).max()) for edge in ranges[name].values())
+        if peak > 0 and abs(np.log2(peak) - round(np.log2(peak))) < 2e-3:
+            wider[name] = {edge: values * np.float32(1.01) for edge, values in ranges[name].items()}
+    return {**ranges, **wider}
 
 
 def _recipe(view: ModelView, plan: Plan) -> recipe_manager.RecipeManager:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import os
+import shutil
+import signal
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -72,11 +78,15 @@ def test_a_place_is_published_and_left_clean(is_whole: Callable[[Path], bool]) -
     assert everything() == [f"{PLACE}/{name}" for name in ("kit/use.txt", "manifest.json", "model.json")]
 
 
+def put(text: str) -> None:
+    with reserve(PLACE, force=False) as place:
+        fill(place.staging, text)
+        publish(place.staging, PLACE)
+
+
 def test_a_bundle_is_replaced_whole(is_whole: Callable[[Path], bool]) -> None:
-    for text in ("old", "new"):
-        with reserve(PLACE, force=False) as place:
-            fill(place.staging, text)
-            publish(place.staging, PLACE)
+    put("old")
+    put("new")
     assert is_whole(PLACE)
     assert (PLACE / "model.json").read_text() == "new"
     assert [path.name for path in PLACE.parent.iterdir()] == [PLACE.name]
@@ -120,6 +130,43 @@ def test_leftovers_of_a_killed_build_are_removed_and_those_of_others_are_not() -
     with reserve(PLACE, force=False):
         assert not any(path.exists() for path in own)
     assert all(path.exists() for path in others)
+
+
+def dies_at_call(number: int) -> bool:
+    """Replace the bundle in a process that is killed at its n-th call; whether it got that far."""
+    child = os.fork()
+    if child == 0:
+        calls = itertools.count(1)
+
+        def strike(frame: FrameType, event: str, argument: object) -> None:
+            if frame.f_code.co_filename in (writer.__file__, shutil.__file__) and next(calls) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(strike)
+        try:
+            with reserve(PLACE, force=False) as place:
+                fill(place.staging, "new")
+                publish(place.staging, PLACE)
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_killed_at_any_call_the_place_holds_the_old_bundle_or_the_new_one(
+    is_whole: Callable[[Path], bool],
+) -> None:
+    seen = []
+    put("old")
+    for number in itertools.count(1):
+        if not dies_at_call(number):
+            break
+        assert is_whole(PLACE)
+        seen.append((PLACE / "model.json").read_text())
+        put("old")  # which also cleans up, so that the next one makes the same calls
+    assert seen.index("new") > 50
+    assert seen == ["old"] * seen.count("old") + ["new"] * seen.count("new")
+    put("old")
+    assert everything() == [f"{PLACE}/{name}" for name in ("kit/use.txt", "manifest.json", "model.json")]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "empty folder"])
@@ -185,7 +232,7 @@ def test_a_zip_has_the_same_bytes_whenever_it_is_written() -> None:
         fill(folder)
         for path in folder.rglob("*"):
             path.touch()
-        write_zip(folder, Path(name, "it.zip"))
+        write_zip(folder, Path(name, "it.zip")).rename(Path(name, "it.zip"))
         contents.append(Path(name, "it.zip").read_bytes())
         assert sorted(path.name for path in Path(name).iterdir()) == ["it", "it.zip"]
     assert contents[0] == contents[1]

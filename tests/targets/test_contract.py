@@ -1,0 +1,97 @@
+"""What every target owes the pipeline, held against each one that the registry finds, with one small model."""
+
+import pytest
+
+from edgepack import parity, registry
+from edgepack.plan import uniform_plan
+from edgepack.spec import Precision
+from edgepack.target import Plan
+
+TARGETS = [name for name, info in registry.targets().items() if info.module.startswith("edgepack.targets.")]
+CASES = [(name, precision) for name in TARGETS for precision in registry.target(name).precisions]
+
+
+@pytest.fixture
+def samples(draw):
+    return draw(16, image=(8, 8, 3))
+
+
+@pytest.fixture
+def model(bench, small_cnn):
+    return bench.adopt(small_cnn)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_it_says_what_it_is_without_a_framework_and_is_it(name):
+    info = registry.target(name)
+    target = registry.load_target(info)
+    assert target.name == name
+    assert info.summary
+    for tool in target.tools():
+        assert tool.name
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_ops_have_unique_names_and_reasons_for_what_they_cannot(name, model, samples, tmp_path):
+    lowering = registry.load_target(registry.target(name)).lower(model, samples, tmp_path)
+    names = [op.name for op in lowering.ops]
+    assert names
+    assert len(set(names)) == len(names)
+    for op in lowering.ops:
+        assert Precision.FLOAT32 in op.precisions
+        assert set(op.limits) == set(Precision) - op.precisions
+        assert all(op.limits.values())
+        assert op.weight_bytes >= 0
+
+
+@pytest.mark.parametrize(("name", "precision"), CASES)
+def test_from_the_model_to_a_runner_that_meets_the_gate(name, precision, model, samples, tmp_path):
+    target = registry.load_target(registry.target(name))
+    lowering = target.lower(model, samples, tmp_path)
+    plan = uniform_plan(lowering, precision, "auto")
+    artifacts = []
+    for folder in ("once", "again"):
+        (tmp_path / folder).mkdir()
+        artifacts.append(lowering.emit(plan, tmp_path / folder))
+    first, again = artifacts
+    assert first.main.is_file()
+    assert [(first.folder / f).read_bytes() for f in first.files] == [
+        (again.folder / f).read_bytes() for f in again.files
+    ]
+
+    runner = target.open(first)
+    for ours, theirs in (
+        (model.signature.inputs, runner.signature.inputs),
+        (model.signature.outputs, runner.signature.outputs),
+    ):
+        assert [(spec.name, spec.shape) for spec in ours] == [(spec.name, spec.shape) for spec in theirs]
+    outputs = parity.measure(runner, samples, [model(sample) for sample in samples])
+    assert parity.default_gate(precision).failures(outputs) == []
+
+    audit = target.audit(first)
+    assert audit.signature == runner.signature
+    assert audit.full_int8 == (precision == Precision.INT8)
+    assert precision in audit.ops_by_precision
+    assert {op.name for op in lowering.ops} <= {op.name for op in audit.ops}
+    assert set(runner.layers(samples[0])) & {op.name for op in lowering.ops}
+
+
+@pytest.mark.parametrize(("name", "precision"), CASES)
+def test_two_lowerings_of_one_model_give_the_same_bytes(name, precision, model, samples, tmp_path):
+    target = registry.load_target(registry.target(name))
+    contents = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        artifact = target.lower(model, samples, tmp_path).emit(Plan(precision), folder)
+        contents.append([(folder / file).read_bytes() for file in artifact.files])
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_float_inputs_and_outputs_on_request(name, model, samples, tmp_path):
+    target = registry.load_target(registry.target(name))
+    lowering = target.lower(model, samples, tmp_path)
+    (tmp_path / "out").mkdir()
+    signature = target.open(lowering.emit(Plan(Precision.INT8, io="float"), tmp_path / "out")).signature
+    assert {spec.dtype for spec in (*signature.inputs, *signature.outputs)} == {"float32"}
