@@ -102,6 +102,21 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
 
 
 @cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="[a free one]")
+@click.option("--no-open", is_flag=True, help="Do not open a browser.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def serve(bundle: Path, port: int, no_open: bool, debug: bool) -> None:
+    """Try a bundle's web page, on this machine.
+
+    BUNDLE is the folder of a bundle for tfjs.
+    """
+    from . import serve_command
+
+    serve_command.run(bundle, port, show=not no_open)
+
+
+@cli.command()
 @click.argument("directory", type=click.Path(path_type=Path), default=".")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def init(directory: Path, debug: bool) -> None:

@@ -40,7 +40,7 @@ class TFJS:
 
     def audit(self, artifact: Artifact) -> Audit:
         """Read what is in the files. Raises UsageError."""
-        return audit.audit(artifact)
+        return audit.audit(artifact.main)
 
     def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
         """See integration.files."""
