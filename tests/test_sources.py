@@ -39,10 +39,10 @@ def test_what_cannot_be_a_source_is_refused(source: str, message: str, hint: str
     assert hint in error.value.hint
 
 
-@pytest.mark.parametrize("source", ["a.keras", "A.H5", "saved", "model_b.py:build", "package.module:build"])
+@pytest.mark.parametrize("source", ["a.keras", "A.h5", "saved", "model_b.py:build", "package.module:build"])
 def test_what_may_be_a_source_is_let_through_unopened(source: str) -> None:
     Path("a.keras").touch()
-    Path("A.H5").touch()
+    Path("A.h5").touch()
     Path("model_b.py").write_text("1 / 0")
     Path("saved").mkdir()
     Path("saved/saved_model.pb").touch()
