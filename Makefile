@@ -48,6 +48,7 @@ test-core: venv $(CORE)/done
 
 test-targets: venv
 	@command -v g++ >/dev/null || sh .ci/need g++
+	@command -v chromium >/dev/null || sh .ci/need chromium
 	.ci/quiet $(BIN)/python samples/digits/prepare.py
 	.ci/quiet $(BIN)/python samples/emotion/prepare.py
 	$(BIN)/python -m pytest tests/targets tests/e2e

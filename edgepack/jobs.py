@@ -14,6 +14,7 @@ from .errors import EdgepackError, GateError, UsageError
 from .events import Event, Listener, StepEnded
 from .parity import MAX_DB, LayerParity
 from .project import Project
+from .spec import Precision
 
 
 @dataclass
@@ -132,8 +133,9 @@ def _decibels(sqnr: float) -> str:
 
 def _rejection(job: Job, failures: tuple[str, ...]) -> GateError:
     worst = "".join(f"  {_decibels(layer.sqnr_db):>10}  {layer.name}\n" for layer in job.worst)
-    others = {"int8": "int8_dynamic or int16x8", "int8_dynamic": "float16", "int16x8": "float16"}
-    other = others.get(job.precision)
+    offered = registry.target(job.target).precisions
+    closer = offered[offered.index(Precision(job.precision)) + 1 :]  # listed from the smallest to the closest
+    other = " or ".join(closer[:2])
     return GateError(
         f"The gate was not met, so nothing was shipped: {'; '.join(failures)}.",
         f"See {job.path}/report.html."

@@ -33,6 +33,9 @@ MEANINGS = {
     "int8_dynamic": "int8 weights, float activations",
     "float16": "weights in 16-bit float",
     "float32": "as the original computes",
+    "int8_weights": "weights stored in 8 bits, made float when loaded",
+    "int16_weights": "weights stored in 16-bit integers, made float when loaded",
+    "float16_weights": "weights stored in 16-bit float, made float32 when loaded",
     "integer": "indices, shapes and booleans: never were real numbers",
     "convert": "quantize and dequantize: from float to integers and back",
 }
@@ -43,9 +46,13 @@ FLOAT_TIPS = (
     ("", "See that the data is prepared once: a model that scales its pixels itself wants raw pixels."),
 )
 CLOSER = {
-    "int8": ("--precision int16x8", "or int8_dynamic: larger or slower, and closer to the original."),
-    "int16x8": ("--precision float16", "is closer to the original; so is int8_dynamic, often."),
-    "int8_dynamic": ("--precision float16", "is twice the size, and next to exact."),
+    ("tflite", "int8"): (
+        "--precision int16x8",
+        "or int8_dynamic: larger or slower, and closer to the original.",
+    ),
+    ("tflite", "int16x8"): ("--precision float16", "is closer to the original; so is int8_dynamic, often."),
+    ("tflite", "int8_dynamic"): ("--precision float16", "is twice the size, and next to exact."),
+    ("tfjs", "int8"): ("--precision int16", "is twice the size, and next to exact."),
 }
 CALIBRATION_TIP = ("--calibration", "with more samples, like real use: ranges it did not see are cut off.")
 COMPRESSION_TIP = ("", "Build without compression, to see whether it or the precision is to blame.")
@@ -177,7 +184,8 @@ def advice(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     compressed = (COMPRESSION_TIP,) if manifest.compression else ()
     if manifest.precision in LEFT_FLOAT:
         return (*compressed, *FLOAT_TIPS)
-    closer = (CLOSER[manifest.precision],) if manifest.precision in CLOSER else ()
+    tip = CLOSER.get((manifest.target, manifest.precision))
+    closer = (tip,) if tip else ()
     calibrated = (CALIBRATION_TIP,) if manifest.precision in QUANTIZED else ()
     return (*compressed, *closer, *calibrated, GATE_TIP)
 
