@@ -64,11 +64,6 @@ def load(project: Project) -> Model:
 
 def _from_factory(reference: str, request: LoadRequest) -> Model:
     factory = resolve(reference)
-    if inspect.isclass(factory):
-        raise UsageError(
-            f"{reference} is a class, not a function.",
-            "Write a function that makes one and returns it: def build(): return MyModel(...).",
-        )
     with user_frames(f"The factory {reference}"):
         made = factory()
     parts = ("signature", "forms", "form")

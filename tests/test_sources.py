@@ -62,7 +62,7 @@ def test_a_factory_may_return_a_model(fake: Callable[[str], str]) -> None:
         ("nothing", ModelError, r"returned nothing \(None\)"),
         ("a_class", ModelError, "returned the class Shaped, not an instance of it"),
         ("a_number", ModelError, "returned a builtins.float"),
-        ("Dense", UsageError, "Dense is a class, not a function"),
+        ("Dense", ModelError, "Dense raised TypeError: .* missing 2 required"),
         ("NOT_A_FUNCTION", UsageError, "has no function 'NOT_A_FUNCTION'"),
     ],
 )
@@ -72,6 +72,14 @@ def test_a_bad_factory_is_told_what_is_wrong(
     with pytest.raises(kind, match=message) as error:
         load(fake(name))
     assert error.value.hint
+
+
+def test_a_class_that_needs_no_arguments_is_its_own_factory(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from fake_models import Dense\nclass Mine(Dense):\n    def __init__(self): super().__init__('x', (1, 4))\n"
+    )
+    assert load(f"{file}:Mine").signature.inputs[0].name == "x"
 
 
 def test_a_source_is_identified_by_its_bytes() -> None:

@@ -133,10 +133,6 @@ def test_a_factory_that_returns_no_model(fails, factory, what):
     assert what in fails(3, factory)
 
 
-def test_a_factory_that_is_a_class(fails):
-    assert "is a class, not a function" in fails(2, "Textbook")
-
-
 def test_a_factory_that_is_not_there_names_the_nearest(fails):
     assert "Did you mean 'unet'" in fails(2, "unett")
 

@@ -91,7 +91,7 @@ def test_other_precisions_of_a_cnn(passes, precision):
 
 
 def test_the_textbook_wrapper_fed_with_pixels(passes):
-    ended = passes("textbook", "pixels")
+    ended = passes("Textbook", "pixels")  # the class itself: it takes no arguments
     assert ended.bundle["audit"]["full_int8"]
     assert ended.outputs["probs"]["sqnr_db"] >= 20
 
