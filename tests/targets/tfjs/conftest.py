@@ -1,10 +1,11 @@
-"""What the tests of the tfjs target share: a lowering of whatever a test makes, and the official converter."""
+"""What the tests of the tfjs target share: a lowering of whatever a test makes, bundles, and the official converter."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tfjs_bundles import write_bundle, write_hostile_bundle
 
 from edgepack.targets.tfjs.lower import lower
 
@@ -15,6 +16,22 @@ VERSION = "4.22.0"
 def lowered(bench):
     """``lowered(made)``: the TFJSLowering of a Keras model or tf.Module."""
     return lambda made, **request: lower(bench.adopt(made, **request).form("tf"))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A bundle in a folder whose name needs escaping in a URL."""
+    folder = tmp_path_factory.mktemp("site") / "under" / "a path"
+    write_bundle(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
+    """A bundle whose names and labels try to break out of where they are written."""
+    folder = tmp_path_factory.mktemp("site") / "bundle"
+    write_hostile_bundle(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

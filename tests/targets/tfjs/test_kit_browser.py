@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tfjs_bundles import write_bundle, write_hostile_bundle
 
 from edgepack.bundle.manifest import Manifest
 from edgepack.targets.tfjs.runner import NodeRunner
@@ -20,20 +19,6 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site") / "under" / "a path"
-    write_bundle(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def attacked(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site") / "bundle"
-    write_hostile_bundle(folder)
-    return folder
 
 
 @pytest.fixture

@@ -7,24 +7,9 @@ import subprocess
 import numpy as np
 import pytest
 from PIL import Image
-from tfjs_bundles import write_bundle, write_hostile_bundle
 
 from edgepack.bundle.manifest import Manifest
 from edgepack.targets.tfjs import integration, node
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site") / "under" / "a path"
-    write_bundle(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def attacked(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site") / "bundle"
-    write_hostile_bundle(folder)
-    return folder
 
 
 def run_node(script, *arguments, cwd):
