@@ -23,7 +23,7 @@ def run(options: dict[str, Any]) -> int:
     console = Console()
     with console:
         console.heading(f"{project.name} {project.model.version}: {project.model.source}")
-        done = jobs.run(project, console.draw, options["force"], options["debug"])
+        done = jobs.run(project, console.lane, options["force"], options["debug"], options["at_once"])
     for job in done:
         if job.error is not None:
             console.error(job.error, options["debug"])
@@ -66,6 +66,7 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
         "build": {
             "targets": _targets(options["targets"]),
             "precision": options["precision"],
+            "runtime": options["runtime"],
             "io": options["io"],
             "out": options["out"],
             "zip": options["zip_"],
@@ -183,6 +184,7 @@ def _as_json(job: Job) -> dict[str, Any]:
             "ops_total": audit.ops_total,
             "ops_by_precision": audit.ops_by_precision,
             "float_islands": [island.model_dump() for island in audit.float_islands],
+            "exceptions": [entry.model_dump() for entry in audit.exceptions],
             "full_int8": audit.full_int8,
         }
     return table

@@ -30,6 +30,7 @@ def cli() -> None:
     edgepack build model.keras --data samples.npz     one bundle, int8, proven
     edgepack init                                     start a project
     edgepack inspect dist/model-1.0.0-tflite-int8     what is truly in it
+    edgepack verify dist/model-1.0.0-tfjs-int8 --device chrome-android
 
     Exit codes: 0 done; 1 a gate was not met, nothing shipped; 2 wrong usage,
     config or data; 3 the model cannot be loaded or converted; 4 a tool or extra
@@ -44,6 +45,7 @@ def cli() -> None:
     "--target", "targets", multiple=True, metavar="T", help="Where it must run; repeat, or 'all'. [tflite]"
 )
 @click.option("--precision", type=click.Choice(PRECISIONS), help="[int8]")
+@click.option("--runtime", metavar="NAME", help="litert: the page of tfjs around a .tflite, int8 inside.")
 @click.option(
     "--io", type=click.Choice(("auto", "float")), help="float: inputs and outputs stay float32. [auto]"
 )
@@ -69,6 +71,13 @@ def cli() -> None:
 @click.option("--allow-code", is_flag=True, default=None, help="Run Lambda layers stored in a model file.")
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="[edgepack.toml, if there is no SOURCE]"
+)
+@click.option(
+    "--jobs",
+    "at_once",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Targets to build side by side. [processors]",
 )
 @click.option("--force", is_flag=True, help="Replace a folder that is no bundle.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -99,6 +108,31 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
     from . import inspect_command
 
     inspect_command.run(path, ops, as_json)
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--device", "devices", multiple=True, metavar="NAME", help="Where to replay it; repeat. [host]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def verify(bundle: Path, devices: tuple[str, ...], as_json: bool, debug: bool) -> None:
+    """Prove a bundle again, on each device.
+
+    Checks the hash of every file of the folder BUNDLE, then replays its golden
+    vectors. The backends of a browser are a row each. See edgepack devices.
+    """
+    from . import verify_command
+
+    sys.exit(verify_command.run(bundle, devices, as_json))
+
+
+@cli.command("devices")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def list_devices(as_json: bool) -> None:
+    """Where bundles can be proven."""
+    from . import devices_command
+
+    sys.exit(devices_command.run(as_json))
 
 
 @cli.command()

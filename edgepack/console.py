@@ -11,7 +11,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .errors import EdgepackError, InternalError
-from .events import Event, StepAdvanced, StepEnded, StepStarted, Warned
+from .events import Event, Listener, StepAdvanced, StepEnded, StepStarted, Warned
+
+LABEL_WIDTH = 13
 
 
 class Console:
@@ -27,7 +29,6 @@ class Console:
             console=self._rich,
             transient=True,
         )
-        self._task = self._progress.add_task("", visible=False, count="")
 
     def __enter__(self) -> Console:
         self._progress.start()
@@ -38,19 +39,27 @@ class Console:
     ) -> None:
         self._progress.stop()
 
-    def draw(self, event: Event) -> None:
-        """Show one event."""
-        match event:
-            case StepStarted(name):
-                self._progress.reset(self._task, description=name, visible=True, count="")
-            case StepAdvanced(_, done, total):
-                self._progress.update(self._task, count=f"{done}/{total}" if total else f"{done}")
-            case StepEnded(name, seconds, ok, detail):
-                self._progress.update(self._task, visible=False)
-                mark = "[green]✓[/]" if ok else "[red]✗[/]"
-                self._rich.print(f"{mark} {escape(name):<24} [dim]{seconds:6.1f} s[/]  {escape(detail)}")
-            case Warned(text):
-                self._rich.print(f"[yellow]![/] {escape(text)}")
+    def lane(self, label: str = "") -> Listener:
+        """Draws the events of one worker, on a line of its own while a step is under way; labelled beside others."""
+        task = self._progress.add_task("", visible=False, count="")
+        prefix = f"{label:<{LABEL_WIDTH}}" if label else ""
+
+        def draw(event: Event) -> None:
+            match event:
+                case StepStarted(name):
+                    self._progress.reset(task, description=prefix + name, visible=True, count="")
+                case StepAdvanced(_, done, total):
+                    self._progress.update(task, count=f"{done}/{total}" if total else f"{done}")
+                case StepEnded(name, seconds, ok, detail):
+                    self._progress.update(task, visible=False)
+                    mark = "[green]✓[/]" if ok else "[red]✗[/]"
+                    self._rich.print(
+                        f"{mark} {escape(prefix)}{escape(name):<18} [dim]{seconds:6.1f} s[/]  {escape(detail)}"
+                    )
+                case Warned(text):
+                    self._rich.print(f"[yellow]![/] {escape(prefix)}{escape(text)}")
+
+        return draw
 
     def heading(self, text: str) -> None:
         self._rich.print(f"[bold]{escape(text)}[/]")

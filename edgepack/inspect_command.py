@@ -15,7 +15,7 @@ from .bundle.manifest import Manifest
 from .console import Console, format_bytes
 from .errors import UsageError
 from .spec import TensorSpec, format_shape
-from .target import Artifact, Audit
+from .target import Artifact, Audit, AuditOp
 
 ISLANDS = 20
 
@@ -33,7 +33,11 @@ def run(path: Path, show_ops: bool, as_json: bool) -> None:
 def _open(path: Path) -> tuple[Artifact, registry.TargetInfo, Manifest | None]:
     if path.is_dir():
         bundle = reader.read(path)
-        return bundle.artifact, registry.target(bundle.manifest.target), bundle.manifest
+        return (
+            bundle.artifact,
+            registry.target(bundle.manifest.target, bundle.manifest.runtime),
+            bundle.manifest,
+        )
     if not path.exists():
         raise UsageError(
             f"There is no {path}.", "Give the folder of a bundle, or an artifact such as model.tflite."
@@ -49,7 +53,8 @@ def _open(path: Path) -> tuple[Artifact, registry.TargetInfo, Manifest | None]:
 
 def _with_reasons(audit: Audit, manifest: Manifest | None) -> Audit:
     """The audit as read from the file, with the reasons that were known when it was built."""
-    known = {island.op: island.reason for island in manifest.audit.float_islands} if manifest else {}
+    told = (*manifest.audit.float_islands, *manifest.audit.exceptions) if manifest else ()
+    known = {entry.op: entry.reason for entry in told}
     return replace(audit, ops=tuple(replace(op, reason=known.get(op.name, op.reason)) for op in audit.ops))
 
 
@@ -87,7 +92,8 @@ def _show(
         [(format_bytes(op.bytes), op.name, op.kind, op.precision) for op in audit.largest()],
         frozenset({0}),
     )
-    _show_islands(console, audit)
+    _show_reasons(console, "float islands", audit.float_islands)
+    _show_reasons(console, "weights stored better", audit.exceptions)
     if show_ops:
         console.line("")
         rows = [
@@ -96,14 +102,13 @@ def _show(
         console.table(("", "op", "kind", "precision", "bytes"), rows, frozenset({0, 4}))
 
 
-def _show_islands(console: Console, audit: Audit) -> None:
-    islands = audit.float_islands
-    if islands:
+def _show_reasons(console: Console, title: str, ops: tuple[AuditOp, ...]) -> None:
+    if ops:
         console.line("")
-        rows = [(op.kind, op.name, op.reason) for op in islands[:ISLANDS]]
-        console.table(("float islands", "name", "why"), rows)
-        if len(islands) > ISLANDS:
-            console.line(f"and {len(islands) - ISLANDS} more (--json lists all)")
+        rows = [(op.kind, op.name, op.reason) for op in ops[:ISLANDS]]
+        console.table((title, "name", "why"), rows)
+        if len(ops) > ISLANDS:
+            console.line(f"and {len(ops) - ISLANDS} more (--json lists all)")
 
 
 def _tensor_row(way: str, spec: TensorSpec) -> tuple[str, ...]:
@@ -137,9 +142,8 @@ def _as_json(
             "ops_by_precision": audit.ops_by_precision,
             "tensors_by_dtype": dict(audit.tensors_by_dtype),
             "bytes_by_dtype": dict(audit.bytes_by_dtype),
-            "float_islands": [
-                {"op": op.name, "kind": op.kind, "reason": op.reason} for op in audit.float_islands
-            ],
+            "float_islands": _with_reason(audit.float_islands),
+            "exceptions": _with_reason(audit.exceptions),
             "full_int8": audit.full_int8,
             "largest": [{"op": op.name, "kind": op.kind, "bytes": op.bytes} for op in audit.largest()],
         },
@@ -148,3 +152,7 @@ def _as_json(
             for op in audit.ops
         ],
     }
+
+
+def _with_reason(ops: tuple[AuditOp, ...]) -> list[dict[str, str]]:
+    return [{"op": op.name, "kind": op.kind, "reason": op.reason} for op in ops]

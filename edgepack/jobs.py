@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import pipeline, readers, registry, sources, worker
-from .bundle.manifest import Manifest
-from .bundle.writer import publish, reserve, write_zip
+from .bundle.manifest import Manifest, bundle_name
+from .bundle.writer import folder, publish, reserve, scratch_folder, write_zip
 from .errors import EdgepackError, GateError, UsageError
 from .events import Event, Listener, StepEnded
 from .parity import MAX_DB, LayerParity
 from .project import Project
+from .registry import TargetInfo
 from .spec import Precision
 
 
@@ -41,51 +44,108 @@ class Job:
         return sum(file.bytes for file in self.manifest.files) if self.manifest else None
 
 
-def run(project: Project, listener: Listener, force: bool = False, debug: bool = False) -> list[Job]:
+def run(
+    project: Project,
+    lane: Callable[[str], Listener],
+    force: bool = False,
+    debug: bool = False,
+    at_once: int | None = None,
+) -> list[Job]:
     """Build every target of the project; one that fails does not stop the others.
+
+    Args:
+        lane: who listens to a target's events; ``""`` is what all share, or the only one's.
+        at_once: how many targets to build side by side; by default as many as there are processors.
 
     Raises:
         UsageError: what no target could be built from.
     """
     sources.check(project.model.source)
     readers.check(project.data.representative)
-    for name in project.build.targets:
-        info = registry.target(name)
+    infos = [registry.target(name, project.build.runtime) for name in project.build.targets]
+    registry.check_runtime(project.build.runtime, infos)
+    for info in infos:
         if project.build.precision not in info.precisions:
             raise UsageError(
-                f"The target '{name}' has no precision '{project.build.precision}'.",
+                f"The target '{info.label}' has no precision '{project.build.precision}'.",
                 f"It has {', '.join(info.precisions)}.",
             )
-    return [_run_one(project, name, listener, force, debug) for name in project.build.targets]
+    if len(infos) == 1:
+        return [_run_one(project, infos[0], None, lane(""), force, debug)]
+    return _run_several(project, infos, lane, force, debug, at_once or os.cpu_count() or 1)
 
 
-def _run_one(project: Project, target: str, listener: Listener, force: bool, debug: bool) -> Job:
-    job = Job(target, project.build.precision)
+def _run_several(
+    project: Project,
+    infos: list[TargetInfo],
+    lane: Callable[[str], Listener],
+    force: bool,
+    debug: bool,
+    at_once: int,
+) -> list[Job]:
+    """Ask the original once, then build the targets side by side, each in a process of its own."""
+    with scratch_folder() as shared, folder(Path(project.build.out)):
+        try:
+            recorded = worker.run(
+                pipeline.record,
+                project,
+                shared,
+                env=_env(infos[0]),
+                listener=lane(""),
+                scratch=(shared,),
+                debug=debug,
+            )
+        except EdgepackError as error:
+            return [Job(info.label, project.build.precision, error=error) for info in infos]
+        with ThreadPoolExecutor(at_once) as pool:
+            futures = [
+                pool.submit(_run_one, project, info, recorded, lane(info.label), force, debug, (shared,))
+                for info in infos
+            ]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:  # Ctrl-C, which threads do not get
+                pool.shutdown(wait=False, cancel_futures=True)
+                worker.end_all()
+                raise
+
+
+def _run_one(
+    project: Project,
+    info: TargetInfo,
+    recorded: pipeline.Recorded | None,
+    listener: Listener,
+    force: bool,
+    debug: bool,
+    shared: tuple[Path, ...] = (),
+) -> Job:
+    job = Job(info.label, project.build.precision)
 
     def listen(event: Event) -> None:
         if isinstance(event, StepEnded):
             job.seconds[event.name] = round(event.seconds, 3)
         listener(event)
 
-    name = f"{project.name}-{project.model.version}-{target}-{project.build.precision}"
+    name = bundle_name(project.name, project.model.version, info.name, info.runtime, project.build.precision)
     destination = Path(project.build.out) / name
     try:
         with reserve(destination, force) as place:
             built = worker.run(
                 pipeline.build,
                 project,
-                target,
+                info.name,
                 place.workdir,
                 place.staging,
-                env=_env(target),
+                recorded,
+                env=_env(info),
                 listener=listen,
-                scratch=(place.staging, place.workdir),
+                scratch=(place.staging, place.workdir, *shared),
                 debug=debug,
             )
             job.manifest, job.worst = built.manifest, built.worst
             if built.failures:
                 job.path = _put_aside(place.staging, destination)
-                job.error = _rejection(job, built.failures)
+                job.error = _rejection(job, built.failures, info.precisions)
             else:
                 job.path, job.zip_bytes = _ship(place.staging, destination, project.build.zip)
     except EdgepackError as error:
@@ -97,10 +157,12 @@ def _run_one(project: Project, target: str, listener: Listener, force: bool, deb
     return job
 
 
-def _env(target: str) -> dict[str, str]:
-    forms = registry.target(target).forms
+def _env(target: TargetInfo) -> dict[str, str]:
     return {
-        key: value for info in registry.frameworks() if info.form in forms for key, value in info.env.items()
+        key: value
+        for info in registry.frameworks()
+        if info.form in target.forms
+        for key, value in info.env.items()
     }
 
 
@@ -131,9 +193,8 @@ def _decibels(sqnr: float) -> str:
     return "not finite" if sqnr <= -MAX_DB else f"{sqnr:.1f} dB"
 
 
-def _rejection(job: Job, failures: tuple[str, ...]) -> GateError:
+def _rejection(job: Job, failures: tuple[str, ...], offered: tuple[Precision, ...]) -> GateError:
     worst = "".join(f"  {_decibels(layer.sqnr_db):>10}  {layer.name}\n" for layer in job.worst)
-    offered = registry.target(job.target).precisions
     closer = offered[offered.index(Precision(job.precision)) + 1 :]  # listed from the smallest to the closest
     other = " or ".join(closer[:2])
     return GateError(

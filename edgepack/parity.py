@@ -124,9 +124,13 @@ def measure(
     runner: Callable[[Arrays], Arrays], held_back: Iterable[Arrays], golden: Iterable[Arrays]
 ) -> dict[str, Metrics]:
     """The metrics of every output over samples and the original's answers to them."""
+    return compare(map(runner, held_back), golden)
+
+
+def compare(answers: Iterable[Arrays], golden: Iterable[Arrays]) -> dict[str, Metrics]:
+    """The metrics of every output: answers to some samples, and the original's to the same."""
     meters: dict[str, Meter] = {}
-    for inputs, expected in zip(held_back, golden, strict=True):
-        outputs = runner(inputs)
+    for outputs, expected in zip(answers, golden, strict=True):
         for name, original in expected.items():
             meters.setdefault(name, Meter()).update(original, outputs[name])
     return {name: meter.metrics for name, meter in meters.items()}

@@ -52,7 +52,8 @@ class ModelTable(Table):
 class InputTable(Table):
     """[input.NAME]"""
 
-    kind: Literal["image", "tensor"] = "tensor"
+    kind: Literal["image", "audio", "tensor"] = "tensor"
+    rate: Count | None = None
     layout: Layout = "NHWC"
     channels: Channels | None = None
     scale: Values = (1.0,)
@@ -82,6 +83,7 @@ class BuildTable(Table):
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("tflite",)
     precision: Precision = Precision.INT8
+    runtime: str = ""
     io: IO = "auto"
     out: str = "dist"
     zip: bool = False

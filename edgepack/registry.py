@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,9 +19,26 @@ from typing import Any, cast
 from .errors import MissingToolError, ModelError, UsageError
 from .model import Framework
 from .spec import Precision
-from .target import Target
+from .target import IO, Paired, Target
 
 BUILT_IN = Path(__file__).parent / "targets"
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """A further runtime of a target: its kit around the artifact of another target.
+
+    Attributes:
+        maker: the target that makes the artifact.
+        precisions: those of the maker's that the runtime runs.
+        io: how inputs and outputs must be.
+        backends: what it computes with on a user's device.
+    """
+
+    maker: str
+    precisions: tuple[Precision, ...]
+    io: IO
+    backends: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,8 @@ class TargetInfo:
         extra: ``pip install edgepack[extra]`` brings them.
         module: where ``target`` is.
         artifacts: the suffixes of the files that its runtime opens.
+        runtimes: its further runtimes, by name.
+        runtime: the one of them that was asked for.
     """
 
     name: str
@@ -44,6 +63,22 @@ class TargetInfo:
     module: str
     extra: str = ""
     artifacts: tuple[str, ...] = ()
+    runtimes: Mapping[str, RuntimeInfo] = field(default_factory=dict)
+    runtime: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the target is called beside others: with its runtime, where one was asked for."""
+        return f"{self.name}-{self.runtime}" if self.runtime else self.name
+
+    @property
+    def paired(self) -> RuntimeInfo | None:
+        """The runtime that was asked for."""
+        return self.runtimes[self.runtime] if self.runtime else None
+
+    def io(self, wanted: IO) -> IO:
+        """How inputs and outputs are: as wanted, unless the runtime takes them in one way alone."""
+        return self.paired.io if self.paired else wanted
 
 
 @dataclass(frozen=True)
@@ -77,8 +112,8 @@ def targets() -> dict[str, TargetInfo]:
     return {info.name: info for info in sorted(found, key=lambda info: info.name)}
 
 
-def target(name: str) -> TargetInfo:
-    """The target of that name. Raises UsageError with the nearest one."""
+def target(name: str, runtime: str = "") -> TargetInfo:
+    """The target of that name, on that runtime if it has it. Raises UsageError with the nearest name."""
     known = targets()
     if name not in known:
         near = get_close_matches(name, known, 1)
@@ -86,7 +121,25 @@ def target(name: str) -> TargetInfo:
             f"There is no target '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
             f"Targets: {', '.join(known)}. See edgepack targets.",
         )
-    return known[name]
+    info = known[name]
+    if runtime not in info.runtimes:
+        return info
+    paired, maker = info.runtimes[runtime], known[info.runtimes[runtime].maker]
+    return replace(
+        info,
+        runtime=runtime,
+        forms=maker.forms,
+        precisions=paired.precisions,
+        packages=maker.packages,
+        extra=f"{maker.extra},{info.extra}",
+    )
+
+
+def check_runtime(runtime: str, targets: Sequence[TargetInfo]) -> None:
+    """Refuse a runtime that none of the targets has. Raises UsageError."""
+    if runtime and not any(info.runtime for info in targets):
+        there = ", ".join(f"{name} (of {info.name})" for info in targets for name in info.runtimes) or "none"
+        raise UsageError(f"None of the targets has a runtime '{runtime}'.", f"Their runtimes: {there}.")
 
 
 def target_of_artifact(path: Path) -> TargetInfo | None:
@@ -118,7 +171,10 @@ def framework_of_object(made: object) -> FrameworkInfo | None:
 
 def load_target(info: TargetInfo) -> Target:
     """Import the target. Raises MissingToolError when its extra is not installed."""
-    return cast(Target, _import(f"{info.module}.target", info.extra, f"The target '{info.name}'").target)
+    own = cast(Target, _import(f"{info.module}.target", info.extra, f"The target '{info.name}'").target)
+    if info.paired is None:
+        return own
+    return Paired(load_target(target(info.paired.maker)), own, info.paired.backends)
 
 
 def load_framework(info: FrameworkInfo) -> Framework:
@@ -155,7 +211,17 @@ def _target_info(path: Path, module: str) -> TargetInfo:
             module=module,
             extra=table.get("extra", ""),
             artifacts=tuple(table.get("artifacts", ())),
+            runtimes={name: _runtime_info(each) for name, each in table.get("runtimes", {}).items()},
         )
+
+
+def _runtime_info(table: Mapping[str, Any]) -> RuntimeInfo:
+    return RuntimeInfo(
+        maker=table["maker"],
+        precisions=tuple(Precision(name) for name in table["precisions"]),
+        io=table["io"],
+        backends=tuple(table["backends"]),
+    )
 
 
 def _framework_info(path: Path, module: str) -> FrameworkInfo:

@@ -199,6 +199,11 @@ class _Check:
     def _warn_scaling(self, model: Model, wrap: Wrap) -> None:
         name = self.spec.name
         declared = wrap.input(name)
+        if declared is not None and declared.kind == "audio" and max(-self.low, self.high) > 2:
+            warn(
+                f"The audio input '{name}' gets values {self.low:g} to {self.high:g} ({self.widest}); sound is fed as -1..1. "
+                "Divide 16-bit samples by 32768."
+            )
         is_image = len(self.spec.shape) == 4 or (declared is not None and declared.kind == "image")
         raw = self.integral and self.low >= 0 and 2 < self.high <= 255
         scaling = model.scalings.get(name)

@@ -32,6 +32,11 @@ class Precision(StrEnum):
     FLOAT16 = "float16"
     FLOAT32 = "float32"
 
+    @property
+    def bits(self) -> int:
+        """Of a stored weight."""
+        return {"float32": 32, "float16": 16, "int16": 16}.get(self.value, 8)
+
 
 @dataclass(frozen=True)
 class Quantization:

@@ -45,6 +45,7 @@ class Op:
         weight_bytes: of its constants, in float32.
         precisions: what it can be emitted in.
         limits: for a precision it cannot take, why.
+        weight_db: where storage alone is chosen, how well its weights survive each precision: the least SQNR of them, in dB.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Op:
     weight_bytes: int
     precisions: frozenset[Precision]
     limits: Mapping[Precision, str] = field(default_factory=dict)
+    weight_db: Mapping[Precision, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class AuditOp:
     Attributes:
         precision: a ``Precision``; ``integer`` (indices, shapes, booleans) or ``convert`` (quantize, dequantize).
         bytes: of its constants.
-        reason: why it is float, for a float op among quantized ones.
+        reason: why it has another precision than was asked for.
     """
 
     name: str
@@ -116,6 +118,12 @@ class Audit:
         if not quantized:
             return ()
         return tuple(op for op in self.ops if op.precision in ("float32", "float16", "int8_dynamic"))
+
+    @property
+    def exceptions(self) -> tuple[AuditOp, ...]:
+        """Ops that hold their weights in more bits than was asked for, each with the reason; no float islands."""
+        islands = {op.name for op in self.float_islands}
+        return tuple(op for op in self.ops if op.reason and op.name not in islands)
 
     def largest(self, count: int = 5) -> tuple[AuditOp, ...]:
         """The ops with the most constant bytes, most first."""
@@ -188,14 +196,31 @@ class Target(Protocol):
         """Where in a bundle the kit lies: ``kit``, or ``""`` where the whole bundle is what an app serves."""
         ...
 
+    @property
+    def host_backends(self) -> tuple[str, ...]:
+        """What its runtime can compute with on this machine, best first; empty where there is no choice."""
+        ...
+
     def tools(self) -> Sequence[Tool]: ...
 
     def lower(self, model: Model, calibration: Samples, workdir: Path) -> Lowering:
         """Convert to the target's format, in float. Raises ModelError that names an op the target lacks."""
         ...
 
-    def open(self, artifact: Artifact) -> Runner:
-        """Load into the target's runtime on this machine."""
+    def open(self, artifact: Artifact, backend: str = "") -> Runner:
+        """Load into the target's runtime on this machine, on the best backend or one of ``host_backends``.
+
+        Raises:
+            ModelError: the runtime cannot load it; or, when it is called, cannot run it.
+        """
+        ...
+
+    def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
+        """What a user's device may compute with, best first, and why this artifact cannot run there (or nothing).
+
+        Args:
+            runner: one that ``open`` gave, and that has answered these ``inputs``.
+        """
         ...
 
     def audit(self, artifact: Artifact) -> Audit: ...
@@ -208,3 +233,48 @@ class Target(Protocol):
             golden: one golden vector, ``inputs/NAME`` and ``outputs/NAME``, for the kit's self-test.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A target whose artifact is another one's: a web page around a .tflite, say.
+
+    Attributes:
+        maker: lowers, looks into and runs the artifact.
+        shell: writes the kit around it.
+        shell_backends: what the shell's runtime computes with on a user's device.
+    """
+
+    maker: Target
+    shell: Target
+    shell_backends: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.shell.name
+
+    @property
+    def kit_folder(self) -> str:
+        return self.shell.kit_folder
+
+    @property
+    def host_backends(self) -> tuple[str, ...]:
+        return self.maker.host_backends
+
+    def tools(self) -> Sequence[Tool]:
+        return (*self.maker.tools(), *self.shell.tools())
+
+    def lower(self, model: Model, calibration: Samples, workdir: Path) -> Lowering:
+        return self.maker.lower(model, calibration, workdir)
+
+    def open(self, artifact: Artifact, backend: str = "") -> Runner:
+        return self.maker.open(artifact, backend)
+
+    def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
+        return dict.fromkeys(self.shell_backends, "")
+
+    def audit(self, artifact: Artifact) -> Audit:
+        return self.maker.audit(artifact)
+
+    def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
+        return self.shell.kit(manifest, golden)

@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 LOG_TAIL = 4000
 
+_alive: set[subprocess.Popen[bytes]] = set()
+
 
 def run(
     function: Callable[..., T],
@@ -62,6 +64,7 @@ def run(
             stderr=None if debug else log,
             start_new_session=True,  # Ctrl-C reaches the parent alone, which then ends the worker
         )
+        _alive.add(process)
         os.close(down_read)
         os.close(up_write)
         with Connection(down_write, readable=False) as down, Connection(up_read, writable=False) as up:
@@ -72,6 +75,13 @@ def run(
                 raise _death(process, _tail(log)) from None
             finally:
                 _end(process)
+                _alive.discard(process)
+
+
+def end_all() -> None:
+    """End every worker, whichever thread waits for it; each ``run`` then raises InternalError."""
+    for process in list(_alive):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _listen(up: Connection, listener: Listener) -> Any:

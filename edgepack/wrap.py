@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .errors import UsageError
-from .spec import Affine
+from .spec import Affine, TensorSpec
 
 Activation = Literal["none", "softmax", "sigmoid"]
 Layout = Literal["NHWC", "NCHW"]
@@ -19,18 +19,44 @@ class InputWrap:
 
     An image input is fed NHWC, in RGB or grey, values 0..255. The network gets
     ``(x * scale + offset - mean) / std``, its channels in the order ``channels``, in the layout ``layout``.
+    An audio input is fed one channel, values -1..1, ``rate`` of them a second.
 
     Attributes:
         scale, offset, mean, std: one value, or one a channel in the network's channel order.
+        rate: of audio, in values a second.
     """
 
-    kind: Literal["image", "tensor"] = "tensor"
+    kind: Literal["image", "audio", "tensor"] = "tensor"
     layout: Layout = "NHWC"
     channels: Channels | None = None
     scale: tuple[float, ...] = (1.0,)
     offset: tuple[float, ...] = (0.0,)
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    rate: int | None = None
+
+    def check(self, spec: TensorSpec) -> None:
+        """Refuse a declaration that does not fit the input. Raises UsageError."""
+        shape = spec.static_shape
+        channel_axis = 1 if self.layout == "NCHW" else 3
+        if self.kind == "image" and (len(shape) != 4 or shape[channel_axis] not in (1, 3)):
+            raise UsageError(
+                f"The input '{spec.name}' is to be an image, as declared or for a folder of images, but takes {spec}.",
+                'An image input has 4 dimensions, 1 or 3 channels; for channels first declare layout = "NCHW".',
+            )
+        is_sound = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
+        if self.kind == "audio" and not (is_sound and spec.dtype == "float32"):
+            raise UsageError(
+                f"The input '{spec.name}' is to be audio, but takes {spec}.",
+                "An audio input is float32 of [1, values] or [1, values, 1]; leave it a tensor otherwise.",
+            )
+        if (self.kind == "audio") != (self.rate is not None):
+            raise UsageError(
+                f"The input '{spec.name}' has a rate but is no audio."
+                if self.rate
+                else f"The audio input '{spec.name}' has no rate.",
+                'An audio input has both: kind = "audio", rate = 16000.',
+            )
 
     @property
     def affine(self) -> Affine:

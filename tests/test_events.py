@@ -43,6 +43,7 @@ def test_nobody_need_listen_and_listening_ends_with_its_block() -> None:
 
 def test_people_see_steps_and_warnings_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     with Console() as console:
+        draw = console.lane()
         for event in (
             StepStarted("load"),
             StepAdvanced("load", 3, 10),
@@ -50,7 +51,7 @@ def test_people_see_steps_and_warnings_on_stderr(capsys: pytest.CaptureFixture[s
             StepEnded("emit", 0.0, False),
             Warned("only 4 samples"),
         ):
-            console.draw(event)
+            draw(event)
     said = capsys.readouterr()
     assert said.out == ""
     assert "✓ load" in said.err

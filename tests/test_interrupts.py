@@ -30,7 +30,7 @@ def listen(event):
 jobs.run(load(None, {
     "model": {"source": sys.argv[1], "name": "it"}, "data": {"representative": sys.argv[2]},
     "build": {"targets": ("fake",)},
-}), listen)
+}), lambda lane: listen)
 """
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -20,8 +18,7 @@ from edgepack.errors import EdgepackError, ModelError, UsageError
 from edgepack.events import Event, StepEnded, Warned
 from edgepack.pipeline import Built
 from edgepack.project import load
-from edgepack.spec import Precision, Signature
-from edgepack.target import Artifact, Audit, AuditOp, Plan
+from edgepack.target import Artifact
 
 Make = Callable[..., Built]
 
@@ -194,15 +191,3 @@ def test_what_goes_wrong_ends_the_step_it_happened_in(
         make(model={"source": fake(source)}, data={"representative": fake(data)})
     last = [event for event in events if isinstance(event, StepEnded)][-1]
     assert not last.ok
-
-
-def test_an_op_that_the_plan_left_in_float_carries_its_reason_into_the_audit() -> None:
-    ops = (AuditOp("loop", "WHILE", "float32", 4), AuditOp("conv", "CONV", "int8", 4))
-    audit = Audit(ops, Signature((), ()), {}, {}, False)
-    lowering: Any = SimpleNamespace(
-        ops=[SimpleNamespace(name="loop", limits={Precision.INT8: "bodies stay float"})]
-    )
-    plan = Plan(Precision.INT8, {"loop": Precision.FLOAT32})
-    found = pipeline._explained(audit, lowering, plan)
-    assert found.ops == (replace(ops[0], reason="bodies stay float"), ops[1])
-    assert found.float_islands == (found.ops[0],)

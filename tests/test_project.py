@@ -27,6 +27,7 @@ shapes = { image = "1x224x224x3", ids = "1x128:int32" }
 
 [input.image]
 kind = "image"
+rate = 16000
 layout = "NCHW"
 channels = "bgr"
 scale = 0.5
@@ -47,6 +48,7 @@ held_back = 50
 [build]
 targets = ["tflite", "fake"]
 precision = "int16x8"
+runtime = "litert"
 io = "float"
 out = "bundles"
 zip = true
@@ -76,12 +78,13 @@ def test_every_key_arrives() -> None:
     assert (project.model.signature, project.model.allow_code) == ("serve", True)
     assert project.shapes == {"image": ((1, 224, 224, 3), None), "ids": ((1, 128), "int32")}
     assert project.wrap.input("image") == InputWrap(
-        "image", "NCHW", "bgr", (0.5,), (-1.0, 0.0, 1.0), (0.485, 0.456, 0.406), (0.25,)
+        "image", "NCHW", "bgr", (0.5,), (-1.0, 0.0, 1.0), (0.485, 0.456, 0.406), (0.25,), 16000
     )
     assert project.wrap.output("probabilities") == OutputWrap("softmax", 5)
     assert project.data_request == DataRequest("photos/", 250, 200, 50)
     assert project.build.targets == ("tflite", "fake")
     assert (project.build.precision, project.build.io) == (Precision.INT16X8, "float")
+    assert project.build.runtime == "litert"
     assert (project.build.out, project.build.zip) == ("bundles", True)
     assert str(project.parity_gate) == "sqnr_db>=20, cosine>=0.9, argmax_agreement>=0.98, max_abs<=1e-05"
 

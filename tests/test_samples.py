@@ -224,3 +224,9 @@ def test_whole_numbers_in_a_table_are_no_pixels(tmp_path: Path, events: list[Eve
     assert not warnings(events)
     gather(tmp_path, (1, 3), x=RAW[:, 0, 0], wrap=Wrap((("x", InputWrap(kind="image")),)))
     assert any("like raw pixels" in text for text in warnings(events))
+
+
+def test_sound_in_whole_numbers_is_noticed(tmp_path: Path, events: list[Event]) -> None:
+    wrap = Wrap((("x", InputWrap(kind="audio", rate=8000)),))
+    gather(tmp_path, (1, 16), x=RAW.reshape(-1, 16)[:8] * 100, wrap=wrap)
+    assert any("sound is fed as -1..1" in text for text in warnings(events))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepack.errors import UsageError
+from edgepack.spec import TensorSpec
 from edgepack.wrap import InputWrap, OutputWrap, Wrap
 
 NUMBERS = st.floats(-100, 100)
@@ -42,3 +43,22 @@ def test_declarations_are_found_by_name_or_stand_for_all() -> None:
     assert wrap.output("y") == OutputWrap("softmax")
     assert wrap.output("other") is None
     assert Wrap().input("x") is None
+
+
+SOUND = TensorSpec("sound", (1, 16000), "float32")
+
+
+def test_audio_is_one_channel_with_a_rate() -> None:
+    audio = InputWrap(kind="audio", rate=16000)
+    audio.check(SOUND)
+    audio.check(TensorSpec("sound", (1, 16000, 1), "float32"))
+    for shape, dtype in (((1, 16000, 2), "float32"), ((1, 4, 4, 1), "float32"), ((1, 16000), "int32")):
+        with pytest.raises(UsageError, match="is to be audio"):
+            audio.check(TensorSpec("sound", shape, dtype))
+
+
+def test_a_rate_and_audio_belong_together() -> None:
+    with pytest.raises(UsageError, match="has no rate"):
+        InputWrap(kind="audio").check(SOUND)
+    with pytest.raises(UsageError, match="has a rate but is no audio"):
+        InputWrap(rate=16000).check(SOUND)

@@ -9,12 +9,13 @@ from ..project import InputTable, OutputTable, Project
 from ..usercode import is_reference
 
 
-def command_line(project: Project, target: str) -> str:
+def command_line(project: Project, target: str, runtime: str) -> str:
     """``edgepack build ...`` with every value that is not a default; paths by their last part, ``--out`` left out."""
     model, data, build, defaults = project.model, project.data, project.build, Project()
     words = ["edgepack", "build", _short(model.source), "--data", _short(data.representative)]
     words += ["--target", target, "--precision", build.precision.value]
     plain = {
+        "--runtime": (runtime, ""),
         "--name": (model.name, ""),
         "--model-version": (model.version, defaults.model.version),
         "--signature": (model.signature, None),

@@ -18,10 +18,11 @@ from ..parity import Metrics
 from ..project import Project
 from ..registry import TargetInfo
 from ..spec import Array, TensorSpec
-from ..target import Audit, Target
+from ..target import Audit, AuditOp, Target
 from . import kit
 from .command import command_line
 from .manifest import (
+    AudioEntry,
     AuditEntry,
     GateEntry,
     GoldenEntry,
@@ -38,7 +39,7 @@ from .manifest import (
 from .report import LayerError, Picture, Prediction, Report, Scatter, render
 
 if TYPE_CHECKING:
-    from ..pipeline import Judged, Reference
+    from ..judge import Judged, Reference, Row
 
 GOLDEN_SAMPLES = 32
 GOLDEN_BYTES = 8_000_000
@@ -110,12 +111,11 @@ def _manifest(
 ) -> Manifest:
     signature = judged.runner.signature
     measured = len(reference.samples.held_back)
-    passed = not judged.failures
-    outputs = {name: _metrics(metrics) for name, metrics in judged.outputs.items()}
     return Manifest(
         name=project.name,
         version=project.model.version,
         target=info.name,
+        runtime=info.runtime,
         precision=project.build.precision,
         artifact=judged.artifact.files,
         source=SourceEntry(name=Path(project.model.source).name, sha256=sources.sha256(project.model.source)),
@@ -124,13 +124,30 @@ def _manifest(
         labels=labels,
         processing=tuple(_processing(project, reference.model)),
         audit=_audit(judged.audit),
-        gate=GateEntry(expression=str(project.parity_gate), passed=passed, failures=judged.failures),
-        parity={"host": ParityEntry(passed=passed, samples=measured, outputs=outputs)},
+        gate=GateEntry(
+            expression=str(project.parity_gate), passed=not judged.failures, failures=judged.failures
+        ),
+        parity=_parity(judged.rows),
+        backends=dict(judged.backends),
         golden=GoldenEntry(measured=measured, shipped=shipped),
         notes=(*reference.model.notes, *judged.cautions),
-        command=command_line(project, info.name),
+        command=command_line(project, info.name, info.runtime),
         toolchain=_toolchain(info),
     )
+
+
+def _parity(rows: tuple[Row, ...]) -> dict[str, ParityEntry]:
+    """A row for every backend of this machine; the one that decided has its name alone."""
+    return {
+        "host" if index == 0 else f"host/{row.backend}": ParityEntry(
+            passed=not row.failures and not row.error,
+            samples=row.samples,
+            outputs={name: _metrics(metrics) for name, metrics in row.outputs.items()},
+            backend=row.backend,
+            error=row.error,
+        )
+        for index, row in enumerate(rows)
+    }
 
 
 def _input(project: Project, model: Model, spec: TensorSpec) -> TensorEntry:
@@ -140,8 +157,17 @@ def _input(project: Project, model: Model, spec: TensorSpec) -> TensorEntry:
     if wrap is not None and wrap.kind == "image":
         image = ImageEntry(channels="grey" if spec.static_shape[-1] == 1 else "rgb")
         meaning = "pixels"
+    audio = None
+    if wrap is not None and wrap.kind == "audio" and wrap.rate:
+        audio = AudioEntry(rate=wrap.rate)
+        meaning = "sound, one channel"
     return _tensor(spec).model_copy(
-        update={"image": image, "meaning": meaning, "range": model.signature.input(spec.name).range}
+        update={
+            "image": image,
+            "audio": audio,
+            "meaning": meaning,
+            "range": model.signature.input(spec.name).range,
+        }
     )
 
 
@@ -192,11 +218,14 @@ def _audit(audit: Audit) -> AuditEntry:
         ops_by_precision=audit.ops_by_precision,
         tensors_by_dtype=dict(audit.tensors_by_dtype),
         bytes_by_dtype=dict(audit.bytes_by_dtype),
-        float_islands=tuple(
-            IslandEntry(op=op.name, kind=op.kind, reason=op.reason) for op in audit.float_islands
-        ),
+        float_islands=_entries(audit.float_islands),
+        exceptions=_entries(audit.exceptions),
         full_int8=audit.full_int8,
     )
+
+
+def _entries(ops: tuple[AuditOp, ...]) -> tuple[IslandEntry, ...]:
+    return tuple(IslandEntry(op=op.name, kind=op.kind, reason=op.reason) for op in ops)
 
 
 def _toolchain(info: TargetInfo) -> dict[str, str]:

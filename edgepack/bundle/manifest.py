@@ -30,6 +30,12 @@ class ImageEntry(Frozen):
     channels: Literal["rgb", "grey"]
 
 
+class AudioEntry(Frozen):
+    """How sound enters: one channel, values -1..1, so many a second."""
+
+    rate: int
+
+
 class TensorEntry(Frozen):
     """An input or output as the artifact stores it."""
 
@@ -39,6 +45,7 @@ class TensorEntry(Frozen):
     quantization: QuantizationEntry | None = None
     range: tuple[float, float] | None = None
     image: ImageEntry | None = None
+    audio: AudioEntry | None = None
     meaning: str = ""
     top_k: int | None = None
 
@@ -61,9 +68,18 @@ class MetricsEntry(Frozen):
 
 
 class ParityEntry(Frozen):
+    """One row: what a device computes with one backend.
+
+    Attributes:
+        backend: of the runtime; empty where it has only one.
+        error: why it cannot run there; then there are no outputs.
+    """
+
     passed: bool
     samples: int
     outputs: dict[str, MetricsEntry]
+    backend: str = ""
+    error: str = ""
 
 
 class GateEntry(Frozen):
@@ -75,6 +91,8 @@ class GateEntry(Frozen):
 
 
 class IslandEntry(Frozen):
+    """An op that has another precision than was asked for, and why."""
+
     op: str
     kind: str
     reason: str
@@ -86,6 +104,7 @@ class AuditEntry(Frozen):
     tensors_by_dtype: dict[str, int]
     bytes_by_dtype: dict[str, int]
     float_islands: tuple[IslandEntry, ...]
+    exceptions: tuple[IslandEntry, ...] = ()
     full_int8: bool
 
 
@@ -115,12 +134,19 @@ class GoldenEntry(Frozen):
 
 
 class Manifest(Frozen):
-    """All that there is to know about a bundle; written last, so that a folder with one is whole."""
+    """All that there is to know about a bundle; written last, so that a folder with one is whole.
+
+    Attributes:
+        runtime: which of the target's runtimes; empty for its own.
+        parity: by device; a further backend of the same device is ``DEVICE/BACKEND``.
+        backends: what a web page can compute with, best first, and why this model cannot run there; empty where it can.
+    """
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=SLUG)
     version: str = Field(pattern=SLUG)
     target: str
+    runtime: str = ""
     precision: str
     artifact: tuple[str, ...]
     source: SourceEntry
@@ -132,6 +158,7 @@ class Manifest(Frozen):
     audit: AuditEntry
     gate: GateEntry
     parity: dict[str, ParityEntry]
+    backends: dict[str, str] = {}
     golden: GoldenEntry
     download: DownloadEntry | None = None
     notes: tuple[str, ...] = ()
@@ -142,8 +169,13 @@ class Manifest(Frozen):
     @property
     def bundle_name(self) -> str:
         """The name of the bundle's folder."""
-        return f"{self.name}-{self.version}-{self.target}-{self.precision}"
+        return bundle_name(self.name, self.version, self.target, self.runtime, self.precision)
 
     def to_json(self) -> str:
         """Indented, sorted, ending in a newline: the same manifest, the same bytes."""
         return self.model_dump_json(indent=2) + "\n"
+
+
+def bundle_name(name: str, version: str, target: str, runtime: str, precision: str) -> str:
+    """What a bundle's folder is called."""
+    return "-".join(filter(None, (name, version, target, runtime, precision)))

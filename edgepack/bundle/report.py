@@ -284,6 +284,8 @@ def _holds(entry: TensorEntry, labels: tuple[str, ...]) -> str:
     if entry.image:
         channels = {"rgb": "colour picture, red green blue", "grey": "grey picture"}[entry.image.channels]
         parts.append(f"{channels}, {entry.image.layout}")
+    if entry.audio:
+        parts.append(f"{entry.audio.rate} values a second")
     if entry.range:
         parts.append(f"values {_number(entry.range[0])} to {_number(entry.range[1])}")
     if entry.top_k:

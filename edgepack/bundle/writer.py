@@ -30,6 +30,15 @@ def cache_dir() -> Path:
     return Path(base) / "edgepack"
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """An empty folder for what the targets of one build share; gone afterwards."""
+    work = cache_dir() / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="shared-", dir=work, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a build may write.
@@ -41,6 +50,16 @@ class Place:
 
     staging: Path
     workdir: Path
+
+
+@contextmanager
+def folder(path: Path) -> Iterator[None]:
+    """Make a folder and its parents; on leaving, remove those of them that are still empty. Raises UsageError."""
+    made = _make_folders(path)
+    try:
+        yield
+    finally:
+        _remove_empty(made)
 
 
 @contextmanager
@@ -57,12 +76,11 @@ def reserve(destination: Path, force: bool) -> Iterator[Place]:
             f"{destination} exists and is not a bundle.",
             "Move it away, choose another --out, or replace it with --force.",
         )
-    made = _make_folders(destination.parent)
     key = hashlib.sha256(str(destination.resolve()).encode()).hexdigest()[:16]
     cache = cache_dir() / "work"
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(cache / f"{key}.lock", timeout=0):
+        with folder(destination.parent), FileLock(cache / f"{key}.lock", timeout=0):
             _remove_leftovers(destination, cache, key)
             workdir = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=cache))
             staging = Path(tempfile.mkdtemp(prefix=f".{destination.name}.partial-", dir=destination.parent))
@@ -71,7 +89,6 @@ def reserve(destination: Path, force: bool) -> Iterator[Place]:
                 yield Place(staging, workdir)
             finally:
                 _remove_leftovers(destination, cache, key)
-                _remove_empty(made)
     except Timeout:
         raise UsageError(
             f"Another build is writing {destination}.",

@@ -146,13 +146,8 @@ def _input_step(
     spec: TensorSpec, step: InputWrap, there: Affine | None, processing: list[Any], notes: list[str]
 ) -> tuple[TensorSpec, Any]:
     """What the app feeds for one input, and how it becomes what the network takes (None: as it is)."""
+    step.check(spec)
     shape = spec.static_shape
-    channel_axis = 1 if step.layout == "NCHW" else 3
-    if step.kind == "image" and (len(shape) != 4 or shape[channel_axis] not in (1, 3)):
-        raise UsageError(
-            f"The input '{spec.name}' is to be an image, as declared or for a folder of images, but takes {spec}.",
-            'An image input has 4 dimensions, 1 or 3 channels; for channels first declare layout = "NCHW".',
-        )
     transpose = step.layout == "NCHW" and len(shape) == 4
     fed = (shape[0], shape[2], shape[3], shape[1]) if transpose else shape
     affine = step.affine

@@ -19,7 +19,7 @@ from edgepack.errors import ModelError
 from edgepack.spec import Array, Signature, TensorSpec
 
 from .._tf.model import Frozen
-from . import ops
+from . import ops, padding
 from .fold import fold
 from .fuse import fuse
 from .groups import split_groups
@@ -98,7 +98,9 @@ class Graph:
 
 def convert(frozen: Frozen) -> Graph:
     """The graph of a frozen function. Raises ModelError that names what TF.js lacks, and the layer."""
-    graph = _to_be_inlined(frozen.concrete.graph.as_graph_def())
+    graph = frozen.concrete.graph.as_graph_def()
+    padding.spell_out(graph, frozen.concrete.graph)
+    _make_inlinable(graph)
     edges = [tensor.op.name for tensor in (*frozen.concrete.inputs, *frozen.concrete.outputs)]
     nodes = Nodes(_grappler(graph, FOLDING, edges))
     fold(nodes)
@@ -116,7 +118,7 @@ def convert(frozen: Frozen) -> Graph:
     return Graph(topology, _take_weights(topology), frozen.signature, inputs, outputs)
 
 
-def _to_be_inlined(graph: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+def _make_inlinable(graph: graph_pb2.GraphDef) -> None:
     """Mark loops to be made of switches, and take off what keeps a function from being inlined."""
     for function in graph.library.function:
         for name in XLA:
@@ -127,7 +129,6 @@ def _to_be_inlined(graph: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
             node.attr.pop(name, None)
         if node.op in CONTROL_FLOW:
             node.attr["_lower_using_switch_merge"].b = True
-    return graph
 
 
 def _grappler(graph: graph_pb2.GraphDef, passes: Iterable[str], edges: Iterable[str]) -> graph_pb2.GraphDef:

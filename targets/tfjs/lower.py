@@ -18,7 +18,7 @@ from edgepack.target import Artifact, Op, Plan
 from .._tf.model import Frozen
 from .graph import Graph, convert
 from .nodes import node_of
-from .weights import is_quantizable, limits, store, write
+from .weights import fidelity, is_quantizable, limits, store, write
 
 FILE = "model.json"
 PRECISIONS = (Precision.INT8, Precision.FLOAT16, Precision.INT16, Precision.FLOAT32)
@@ -73,9 +73,18 @@ class TFJSLowering:
                     sum(value.nbytes for value in own),
                     frozenset(PRECISIONS) - set(cannot),
                     cannot,
+                    self._weight_db(large, cannot),
                 )
             )
         return tuple(found)
+
+    def _weight_db(self, large: list[str], cannot: Mapping[Precision, str]) -> dict[Precision, float]:
+        """How well the worst of an op's weights survives each precision."""
+        return {
+            precision: min(fidelity(self.graph.weights[name], precision) for name in large)
+            for precision in PRECISIONS
+            if large and precision not in cannot
+        }
 
     def _limits(self, large: list[str]) -> dict[Precision, str]:
         if not large:

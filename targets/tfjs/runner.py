@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 
@@ -19,8 +19,6 @@ from edgepack.spec import Array, Arrays, Signature, TensorSpec
 from edgepack.target import Artifact
 
 from .node import Node, runtime_files
-
-Backend = Literal["wasm", "cpu"]
 
 SCRIPT = Path(__file__).with_name("runtime") / "run.mjs"
 
@@ -31,6 +29,9 @@ DTYPES = {
     **dict.fromkeys(("DT_INT64", "DT_INT32", "DT_INT16", "DT_INT8", "DT_UINT16", "DT_UINT8"), "int32"),
 }
 """What TensorFlow.js holds a tensor of the graph as: it has one float, one integer and a boolean type."""
+
+PAGE_BACKENDS = ("wasm", "webgl", "webgpu", "cpu")
+"""What a page can compute with, best first."""
 
 HINT = "If it names an op, replace it in the model; or choose another target."
 
@@ -67,7 +68,7 @@ class NodeRunner:
         ModelError: TensorFlow.js cannot load the model.
     """
 
-    def __init__(self, artifact: Artifact, backend: Backend = "wasm") -> None:
+    def __init__(self, artifact: Artifact, backend: str = "wasm") -> None:
         try:
             self.signature = read_signature(json.loads(artifact.main.read_bytes()))
         except (OSError, ValueError) as error:
@@ -96,6 +97,16 @@ class NodeRunner:
         """The float output of every op, by its name in the graph, in the graph's order."""
         return self._ask("layers", inputs)
 
+    def backends(self, inputs: Arrays) -> dict[str, str]:
+        """For each of a page's backends the kernels that it lacks for this model, in words; empty where it has all."""
+        described, body = self._packed(inputs)
+        self._send({"op": "kernels", "arrays": described, "bytes": len(body), "among": PAGE_BACKENDS}, body)
+        lacking: Mapping[str, list[str]] = self._receive("list its kernels")[0]["lacking"]
+        return {
+            name: f"TensorFlow.js has no {', '.join(lacking[name])} for {name}" if lacking[name] else ""
+            for name in PAGE_BACKENDS
+        }
+
     @property
     def tensors(self) -> int:
         """How many tensors TensorFlow.js holds now: the weights, unless some leak."""
@@ -107,14 +118,18 @@ class NodeRunner:
         self._end()
 
     def _ask(self, op: str, inputs: Arrays) -> dict[str, Array]:
+        described, body = self._packed(inputs)
+        self._send({"op": op, "arrays": described, "bytes": len(body)}, body)
+        return self._receive("run the model")[1]
+
+    def _packed(self, inputs: Arrays) -> tuple[list[dict[str, Any]], bytes]:
+        """The inputs as a message has them: what they are, and their bytes."""
         arrays = {spec.name: _as_fed(inputs, spec) for spec in self.signature.inputs}
         described = [
             {"name": name, "shape": list(array.shape), "dtype": array.dtype.name}
             for name, array in arrays.items()
         ]
-        body = b"".join(array.tobytes() for array in arrays.values())
-        self._send({"op": op, "arrays": described, "bytes": len(body)}, body)
-        return self._receive("run the model")[1]
+        return described, b"".join(array.tobytes() for array in arrays.values())
 
     def _send(self, header: Mapping[str, object], body: bytes = b"") -> None:
         text = json.dumps(header).encode()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from edgepack.bundle.manifest import Manifest
 from edgepack.model import Model
 from edgepack.spec import Arrays
-from edgepack.target import Artifact, Audit, File, Samples, Tool
+from edgepack.target import Artifact, Audit, File, Runner, Samples, Tool
 
 from . import audit, integration
 from .node import Node, Npm
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class TFJS:
     name = "tfjs"
     kit_folder = ""
+    host_backends = ("wasm", "cpu")
 
     def tools(self) -> Sequence[Tool]:
         """Node runs the parity check, npm brings TensorFlow.js itself."""
@@ -34,9 +35,13 @@ class TFJS:
 
         return lower(cast("Frozen", model.form("tf")))
 
-    def open(self, artifact: Artifact) -> NodeRunner:
-        """Load into TensorFlow.js in Node, on WebAssembly. Raises ModelError, MissingToolError."""
-        return NodeRunner(artifact)
+    def open(self, artifact: Artifact, backend: str = "") -> NodeRunner:
+        """Load into TensorFlow.js in Node, on WebAssembly unless told otherwise. Raises ModelError, MissingToolError."""
+        return NodeRunner(artifact, backend or self.host_backends[0])
+
+    def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
+        """Every backend of a page, and the kernels that the model needs but it has not."""
+        return cast(NodeRunner, runner).backends(inputs)
 
     def audit(self, artifact: Artifact) -> Audit:
         """Read what is in the files. Raises UsageError."""

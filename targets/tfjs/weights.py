@@ -6,6 +6,7 @@ group's weights lie one behind the other, little-endian, cut into files of 4 MiB
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,14 @@ def dequantize(stored: Stored) -> Array:
         return stored.values.astype(stored.dtype)
     real = stored.values.astype(np.float64) * stored.scale + stored.least
     return (np.floor(real + 0.5) if stored.dtype == "int32" else real).astype(stored.dtype)
+
+
+def fidelity(value: Array, precision: Precision) -> float:
+    """The SQNR in dB of a weight that was stored in a precision; infinite where nothing is lost."""
+    restored = dequantize(store("", value, precision)).astype(np.float64)
+    noise = float(np.sum((value - restored) ** 2))
+    signal = float(np.sum(np.square(value, dtype=np.float64)))
+    return 10 * math.log10(signal / noise) if noise and signal else math.inf if not noise else -math.inf
 
 
 def write(weights: Iterable[Stored], folder: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:

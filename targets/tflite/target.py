@@ -6,14 +6,14 @@ is enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from edgepack.bundle.manifest import Manifest
 from edgepack.model import Model
 from edgepack.spec import Arrays
-from edgepack.target import Artifact, Audit, File, Samples, Tool
+from edgepack.target import Artifact, Audit, File, Runner, Samples, Tool
 
 from . import audit, integration
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class TFLite:
     name = "tflite"
     kit_folder = "kit"
+    host_backends = ()
 
     def tools(self) -> Sequence[Tool]:
         """None: all it needs comes with pip."""
@@ -39,11 +40,15 @@ class TFLite:
         frozen = cast("Frozen", model.form("tf"))
         return TFLiteLowering(convert(frozen), model.signature, calibration)
 
-    def open(self, artifact: Artifact) -> LiteRTRunner:
+    def open(self, artifact: Artifact, backend: str = "") -> LiteRTRunner:
         """Load into LiteRT on this machine. Raises ModelError."""
         from .runtime import LiteRTRunner
 
         return LiteRTRunner(artifact)
+
+    def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
+        """Nothing to tell: an app chooses no backend."""
+        return {}
 
     def audit(self, artifact: Artifact) -> Audit:
         """Read what is in the file. Raises UsageError."""

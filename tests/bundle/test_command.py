@@ -41,7 +41,7 @@ FULL = {
         "labels": "labels.txt", "allow_code": True, "shapes": {"image": "1x8x8x3", "ids": "1x4:int32"},
     },
     "data": {"samples": 90, "calibration": 50, "held_back": 40},
-    "build": {"precision": "int16x8", "io": "float"},
+    "build": {"precision": "int16x8", "io": "float", "runtime": "litert"},
     "input": {"image": {"kind": "image", "layout": "NCHW", "channels": "bgr", "mean": [0.1, 0.2, 1 / 3], "std": 2.0}},
     "output": {"y": {"activation": "softmax", "top_k": 5}},
     "gate": {"sqnr_db": 12345678.5, "cosine": 0.99999999, "argmax_agreement": 0.98, "max_abs": 1e-07},
@@ -55,11 +55,11 @@ def test_the_command_makes_the_project_again(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, tables: dict[str, Any]
 ) -> None:
     wanted = project(**tables)
-    assert again(command_line(wanted, "fake"), monkeypatch) == wanted
+    assert again(command_line(wanted, "fake", wanted.build.runtime), monkeypatch) == wanted
 
 
 def test_only_what_differs_from_the_defaults_is_said() -> None:
-    assert command_line(project(), "fake") == (
+    assert command_line(project(), "fake", "") == (
         "edgepack build flowers.keras --data photos.npz --target fake --precision int8"
     )
 
@@ -69,6 +69,6 @@ def test_paths_are_said_by_their_last_part() -> None:
     here = project(
         model={"source": "/home/me/model.py:build", "labels": "a/labels.txt"}, build={"out": "/tmp/x"}
     )
-    assert command_line(here, "fake") == (
+    assert command_line(here, "fake", "") == (
         "edgepack build model.py:build --data photos.npz --target fake --precision int8 --labels labels.txt"
     )

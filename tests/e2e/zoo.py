@@ -100,6 +100,21 @@ def gru():
     return keras.Model(x, L.Dense(1, name="value")(L.Bidirectional(L.GRU(12))(x)))
 
 
+@_seeded
+def uneven():
+    """Two of its kernels have one channel that is a thousand times larger: one scale for all of them loses the others."""
+    series = keras.Input((20, 3), name="series")
+    x = L.Flatten()(series)
+    for name in ("even", "rough", "fine", "rougher"):
+        x = L.Dense(32, activation="tanh", name=name)(x)
+    model = keras.Model(series, L.Dense(5, activation="softmax", name="classes")(x))
+    for name in ("rough", "rougher"):
+        kernel, bias = model.get_layer(name).get_weights()
+        kernel[:, 0] *= 1000
+        model.get_layer(name).set_weights([kernel, bias])
+    return model
+
+
 def ids():
     rng = np.random.default_rng(0)
     for _ in range(COUNT):

@@ -46,6 +46,15 @@ class Broken(Dense):
         return {**super().form(name), "scores": -self.weights["scores"]}
 
 
+class Counted(Dense):
+    """Writes a line into asked.txt whenever it is asked."""
+
+    def __call__(self, inputs):
+        with open("asked.txt", "a") as file:
+            file.write("asked\n")
+        return super().__call__(inputs)
+
+
 class Shaped(Dense):
     """A class that has all that a model has, and is none itself."""
 
@@ -67,6 +76,10 @@ def build():
     return Dense("x", (1, 4))
 
 
+def counted():
+    return Counted("x", (1, 4))
+
+
 def broken():
     return Broken("x", (1, 4))
 
@@ -82,6 +95,14 @@ def noisy():
 
 def slow():
     time.sleep(float(os.environ.get("FAKE_SLEEP", "60")))
+    return build()
+
+
+def slow_again():
+    """Quick when it is first loaded, slow ever after."""
+    if os.path.exists("loaded.txt"):
+        time.sleep(60)
+    open("loaded.txt", "w").close()
     return build()
 
 

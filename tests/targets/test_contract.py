@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edgepack import parity, registry
-from edgepack.plan import uniform_plan
+from edgepack.precision.plan import uniform_plan
 from edgepack.spec import Precision, TensorSpec
 from edgepack.target import Plan
 

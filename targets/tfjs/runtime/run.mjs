@@ -2,7 +2,7 @@
  * A model in TensorFlow.js, asked through pipes: node run.mjs RUNTIME_FOLDER MODEL_JSON BACKEND
  *
  * Every message, both ways: uint32 length (little-endian) of a JSON header, the header, then the arrays' bytes in the
- * header's order. A request is {op: "run" | "layers" | "memory", arrays}; an answer {arrays, ...} or {error}.
+ * header's order. A request is {op: "run" | "layers" | "kernels" | "memory", arrays}; an answer {arrays, ...} or {error}.
  * It ends with its standard input, so it never outlives the process that asks.
  */
 
@@ -58,8 +58,23 @@ function unpack(entries, body) {
   return values;
 }
 
-async function answer(session, { op, arrays = [] }, body) {
+/** The kernels that the model runs and a backend lacks; a backend registers its kernels even where it could not run. */
+async function lacking(session, values, among) {
+  const { tf, backends, module, require } = session.runtime;
+  for (const name of among.filter((each) => !backends.has(each))) {
+    const { default: define } = await module(`tfjs-backend-${name}.js`);
+    define(tf, (wanted) => (wanted === "@tensorflow/tfjs-core" ? tf : require(wanted)));
+  }
+  const { kernelNames } = await tf.profile(() => session.run(values));
+  const kernels = (name) => new Set(tf.getKernelsForBackend(name).map((kernel) => kernel.kernelName));
+  const known = kernels(session.backend);
+  const used = kernelNames.filter((name) => known.has(name)).sort(); // the profile also names what is put together of kernels
+  return Object.fromEntries(among.map((name) => [name, used.filter((each) => !kernels(name).has(each))]));
+}
+
+async function answer(session, { op, arrays = [], among = [] }, body) {
   if (op === "memory") return send({ tensors: session.runtime.tf.memory().numTensors });
+  if (op === "kernels") return send({ lacking: await lacking(session, unpack(arrays, body), among) });
   return send({}, await session[op === "layers" ? "layers" : "run"](unpack(arrays, body)));
 }
 

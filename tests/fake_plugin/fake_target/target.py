@@ -27,7 +27,7 @@ class Lowering:
 
 
 class Runner:
-    def __init__(self, artifact):
+    def __init__(self, artifact, backend=""):
         table, self.stored = json.loads(artifact.main.read_text()), np.load(artifact.folder / "weights.npz")
         self.weights = {name: np.float32(step) * self.stored[name] for name, step in table["steps"].items()}
         self.dtype = "int8" if table["io"] else "float32"
@@ -45,13 +45,14 @@ class Runner:
 
 
 class Fake:
-    name, kit_folder, tools, lower, open = "fake", "kit", tuple, Lowering, Runner
+    name, kit_folder, host_backends, tools, lower, open = "fake", "kit", (), tuple, Lowering, Runner
+    backends = staticmethod(lambda runner, inputs: {})
 
     def audit(self, artifact):
         run = Runner(artifact)
         ops = tuple(AuditOp(name, "DENSE", run.dtype, run.stored[name].nbytes) for name in run.weights)
-        totals = {run.dtype: len(ops)}, {run.dtype: sum(op.bytes for op in ops)}
-        return Audit(ops, run.signature, *totals, run.dtype == "int8")
+        size = {run.dtype: sum(op.bytes for op in ops)}
+        return Audit(ops, run.signature, {run.dtype: len(ops)}, size, run.dtype == "int8")
 
     def kit(self, manifest, golden):
         yield File("use.txt", f"feed {manifest.inputs[0].name}, read {manifest.outputs[0].name}\n")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgepack.plan import uniform_plan
+from edgepack.precision.plan import uniform_plan
 from edgepack.target import Artifact
 from edgepack.targets.tflite.audit import audit
 from edgepack.targets.tflite.flatbuffer import ModelView, write

@@ -7,7 +7,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from edgepack import parity
-from edgepack.plan import uniform_plan
+from edgepack.precision.plan import uniform_plan
 from edgepack.targets.tflite.convert import convert
 from edgepack.targets.tflite.flatbuffer import ModelView, write
 from edgepack.targets.tflite.islands import ABSORBED, INDEX

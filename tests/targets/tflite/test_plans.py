@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from edgepack import registry
-from edgepack.plan import uniform_plan
+from edgepack.precision.plan import uniform_plan
 from edgepack.spec import Precision
 from edgepack.targets.tflite.target import target as tflite
 from edgepack.wrap import InputWrap, Wrap

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .spec import Precision
-from .target import IO, Lowering, Op, Plan
+from ..spec import Precision
+from ..target import IO, Lowering, Op, Plan
 
 STATIC = (Precision.INT8, Precision.INT16X8)
 

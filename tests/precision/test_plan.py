@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgepack.plan import uniform_plan
+from edgepack.precision.plan import uniform_plan
 from edgepack.spec import Precision
 from edgepack.target import Op, Plan
 

@@ -1,0 +1,255 @@
+"""Emit what the project asks for, look into it, and hold it against the original, on every backend of this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from . import parity
+from .errors import ModelError
+from .events import Step, step, warn
+from .model import Model
+from .precision.plan import uniform_plan
+from .precision.search import Promotions
+from .records import Records
+from .samples import SampleSet
+from .spec import Precision
+from .target import IO, Artifact, Audit, Lowering, Op, Plan, Runner, Target
+
+LAYER_SAMPLES = 4
+"""How many held-back samples the layer-by-layer comparison takes; it keeps every intermediate tensor."""
+
+SEARCH_SAMPLES = 32
+"""How many calibration samples choose precisions; the held-back ones only judge the choice."""
+
+FURTHER_SAMPLES = 4
+"""How many held-back samples a further backend answers: plain JavaScript may take seconds for one."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The original: the loaded model, its samples, and its answers to the held-back ones."""
+
+    model: Model
+    samples: SampleSet
+    golden: Records
+
+
+@dataclass(frozen=True)
+class Row:
+    """How an artifact compares on one backend.
+
+    Attributes:
+        backend: empty where the runtime has only one.
+        error: why it cannot run there; then there are no outputs.
+    """
+
+    backend: str
+    samples: int = 0
+    outputs: Mapping[str, parity.Metrics] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one plan gave: the artifact, what is in it, and its rows, that of ``runner`` first."""
+
+    artifact: Artifact
+    audit: Audit
+    runner: Runner
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The artifact to ship, or to reject.
+
+    Attributes:
+        runner: on the best backend that can run it.
+        rows: of every backend of this machine, that of ``runner`` first.
+        backends: of a user's device, with the reason where the artifact must not run there.
+        layers: per op, against the float32 artifact; empty for a float32 artifact.
+        cautions: what the metrics do not show by themselves.
+    """
+
+    artifact: Artifact
+    float32: Artifact
+    runner: Runner
+    audit: Audit
+    rows: tuple[Row, ...]
+    backends: Mapping[str, str]
+    layers: tuple[parity.LayerParity, ...]
+    cautions: tuple[str, ...]
+
+    @property
+    def outputs(self) -> Mapping[str, parity.Metrics]:
+        """The metrics on the best backend."""
+        return self.rows[0].outputs
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Why the gate is not met; a further backend that misses it is one that must not be used, and no more."""
+        return self.rows[0].failures
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Emits plans of one lowering and holds what comes of them against the original.
+
+    Attributes:
+        gate: what every output must meet.
+        workdir: for the artifacts.
+    """
+
+    target: Target
+    lowering: Lowering
+    reference: Reference
+    gate: parity.Gate
+    workdir: Path
+
+    def judge(self, precision: Precision, io: IO) -> Judged:
+        """The artifact of that precision; where it is weights that are stored in it, with the few that need more a step up.
+
+        Raises:
+            ModelError: the runtime cannot run the artifact on any backend.
+        """
+        plan = uniform_plan(self.lowering, precision, io)
+        is_float = precision == Precision.FLOAT32
+        with step("emit"):
+            float32 = self._emit(Plan(Precision.FLOAT32), "float32")
+            artifact = float32 if is_float else self._emit(plan, "artifact")
+        trial = self._try(artifact, plan)
+        if trial.rows[0].failures:
+            trial = self._promoted(trial, Promotions(self.lowering, plan))
+        rows = (*trial.rows, *self._further(trial))
+        layers = () if is_float else self._compare_layers(float32, trial)
+        for caution in (cautions := tuple(parity.cautions(rows[0].outputs))):
+            warn(caution)
+        backends = self._backends(trial.runner, rows)
+        return Judged(trial.artifact, float32, trial.runner, trial.audit, rows, backends, layers, cautions)
+
+    def _emit(self, plan: Plan, name: str) -> Artifact:
+        folder = self.workdir / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return self.lowering.emit(plan, folder)
+
+    def _try(self, artifact: Artifact, plan: Plan) -> Trial:
+        """Look into an artifact and measure it on the best backend that can run it."""
+        with step("audit") as auditing:
+            audit = _explained(self.target.audit(artifact), self.lowering, plan)
+            auditing.detail = ", ".join(f"{count} {name}" for name, count in audit.ops_by_precision.items())
+        with step("parity") as measuring:
+            runner, rows = self._measure(artifact, measuring)
+            measuring.detail = "; ".join(
+                f"{name} {metrics.sqnr_db:.1f} dB" for name, metrics in rows[0].outputs.items()
+            )
+        return Trial(artifact, audit, runner, rows)
+
+    def _measure(self, artifact: Artifact, measuring: Step) -> tuple[Runner, tuple[Row, ...]]:
+        held_back = self.reference.samples.held_back
+        cannot: list[tuple[str, ModelError]] = []
+        for backend in self.target.host_backends or ("",):
+            try:
+                runner = self.target.open(artifact, backend)
+                samples = measuring.track(held_back, len(held_back))
+                outputs = parity.measure(runner, samples, self.reference.golden)
+            except ModelError as error:
+                cannot.append((backend, error))
+                continue
+            row = Row(backend, len(held_back), outputs, tuple(self.gate.failures(outputs)))
+            return runner, (row, *(Row(name, error=error.message) for name, error in cannot))
+        raise cannot[0][1]
+
+    def _promoted(self, trial: Trial, promotions: Promotions) -> Trial:
+        """Store the fewest weights better that the gate, on calibration samples, asks for; then judge on the held-back."""
+        if not promotions.ops:
+            return trial
+        few = list(islice(self.reference.samples.calibration, SEARCH_SAMPLES))
+        expected = [self.reference.model(inputs) for inputs in few]
+
+        def passes(plan: Plan) -> bool:
+            runner = self.target.open(self._emit(plan, "candidate"), trial.rows[0].backend)
+            return not self.gate.failures(parity.measure(runner, few, expected))
+
+        with step("choose weights") as choosing:
+            count = promotions.fewest(passes)
+            choosing.detail = f"{count} of {len(promotions.ops)} stored better"
+        while True:
+            plan = promotions.plan(count)
+            trial = self._try(self._emit(plan, "artifact"), plan)
+            if not trial.rows[0].failures or count == len(promotions.ops):
+                return trial
+            count = min(2 * count, len(promotions.ops))
+
+    def _further(self, trial: Trial) -> Iterator[Row]:
+        """The backends of this machine that were not asked yet.
+
+        One that agrees with the best as float32 does is as right; the gate is for more samples than a slow backend is given.
+        """
+        asked = {row.backend for row in trial.rows}
+        for backend in self.target.host_backends:
+            if backend in asked:
+                continue
+            with step(f"parity on {backend}") as measuring:
+                samples = list(islice(self.reference.samples.held_back, FURTHER_SAMPLES))
+                try:
+                    runner = self.target.open(trial.artifact, backend)
+                    answers = [runner(inputs) for inputs in measuring.track(samples, len(samples))]
+                except ModelError as error:
+                    yield Row(backend, error=error.message)
+                    continue
+                outputs = parity.compare(answers, islice(self.reference.golden, len(samples)))
+                best = parity.compare(answers, map(trial.runner, samples))
+                agrees = not parity.default_gate(Precision.FLOAT32).failures(best)
+                failures = () if agrees else tuple(self.gate.failures(outputs))
+                worst = min(metrics.sqnr_db for metrics in best.values())
+                measuring.detail = f"{worst:.1f} dB beside {trial.rows[0].backend}"
+                yield Row(backend, len(samples), outputs, failures)
+
+    def _backends(self, runner: Runner, rows: tuple[Row, ...]) -> Mapping[str, str]:
+        """What a user's device may compute with: what lacks a kernel, could not run or answered wrongly here, may not."""
+        found = dict(self.target.backends(runner, next(iter(self.reference.samples.held_back))))
+        for row in rows[1:]:
+            reason = row.error or "; ".join(row.failures)
+            if reason:
+                found[row.backend] = found.get(row.backend) or reason
+        for backend, reason in found.items():
+            if reason:
+                warn(f"The bundle does not use {backend}: {reason}")
+        return found
+
+    def _compare_layers(self, float32: Artifact, trial: Trial) -> tuple[parity.LayerParity, ...]:
+        with step("compare layers"):
+            few = islice(self.reference.samples.held_back, LAYER_SAMPLES)
+            reference = self.target.open(float32, trial.rows[0].backend)
+            return tuple(parity.layer_parity(reference, trial.runner, few))
+
+
+def _explained(audit: Audit, lowering: Lowering, plan: Plan) -> Audit:
+    """The audit, with the reasons that only the plan knows for the ops that it left in another precision."""
+    if not plan.ops:
+        return audit
+    differ = [op for op in lowering.ops if op.name in plan.ops]
+    if any(
+        op.weight_db for op in lowering.ops
+    ):  # only weights are stored in the precision: others have nothing to explain
+        differ = [op for op in differ if op.weight_db]
+    reasons = {op.name: _reason(op, plan) for op in differ}
+    return replace(
+        audit, ops=tuple(replace(op, reason=reasons.get(op.name) or op.reason) for op in audit.ops)
+    )
+
+
+def _reason(op: Op, plan: Plan) -> str:
+    if plan.default not in op.weight_db:
+        return op.limits.get(plan.default, "")
+    asked, kept = op.weight_db[plan.default], op.weight_db[plan.ops[op.name]]
+    return (
+        f"the gate was not met; as {plan.default.value} its weights keep {asked:.0f} dB, "
+        f"as {plan.ops[op.name].value} {kept:.0f}"
+    )

@@ -1,0 +1,1 @@
+"""Which precision every op gets."""

@@ -1,0 +1,1 @@
+"""A second target, so that a build can have several."""
