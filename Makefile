@@ -55,6 +55,7 @@ test-targets: venv
 
 bench: venv
 	$(BIN)/python benchmarks/mobilenet.py
+	$(BIN)/python benchmarks/tfjs.py
 	$(BIN)/python benchmarks/memory.py
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import shutil
 from importlib.metadata import version
@@ -14,7 +15,7 @@ import numpy as np
 from .. import __version__, sources
 from ..errors import UsageError
 from ..model import Model
-from ..parity import Metrics
+from ..parity import MAX_DB, Metrics
 from ..project import Project
 from ..registry import TargetInfo
 from ..spec import Array, TensorSpec
@@ -263,7 +264,12 @@ def _sizes(project: Project, judged: Judged) -> tuple[tuple[str, int], ...]:
 def _layers(judged: Judged) -> tuple[LayerError, ...]:
     ops = {op.name: op for op in judged.audit.ops}
     return tuple(
-        LayerError(layer.name, ops[layer.name].kind, ops[layer.name].precision, layer.sqnr_db)
+        LayerError(
+            layer.name,
+            ops[layer.name].kind,
+            ops[layer.name].precision,
+            math.inf if layer.sqnr_db >= MAX_DB else layer.sqnr_db,
+        )
         for layer in judged.layers
         if layer.name in ops
     )

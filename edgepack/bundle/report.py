@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..spec import Array, Precision
+from ..parity import MAX_DB
 from ..target import Audit
 from . import charts
 from .manifest import Manifest, TensorEntry
@@ -150,6 +151,7 @@ def render(report: Report) -> str:
         steepest=steepest_fall(report.layers),
         advice=advice(report.manifest),
         lowest=_lowest(report.manifest),
+        ran=[device for device, entry in report.manifest.parity.items() if not entry.error],
         layer_charts=_layer_charts(report.layers, worst),
         scatters=[(scatter.output, _scatter_chart(scatter)) for scatter in report.scatters[:MAX_SCATTERS]],
         pictures=[(picture, *_data_url(picture.pixels)) for picture in report.pictures[:MAX_PICTURES]],
@@ -247,8 +249,8 @@ def _minus(text: str) -> str:
 
 
 def _db(value: float) -> str:
-    """Decibels; infinite where there is no error."""
-    return "exact" if value == math.inf else "undefined" if math.isnan(value) else _minus(f"{value:.1f} dB")
+    """Decibels; "exact" where there is no error that could be measured."""
+    return "exact" if value >= MAX_DB else "undefined" if math.isnan(value) else _minus(f"{value:.1f} dB")
 
 
 def _size(count: int) -> str:

@@ -208,3 +208,38 @@ def is_running(pid):
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+class Spectrum(tf.Module):
+    """The size of a Fourier transform."""
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 64), tf.float32, "x")])
+    def __call__(self, x):
+        return {"y": tf.abs(tf.signal.rfft(x))}
+
+
+def test_backends_that_lack_a_kernel_are_told_with_its_name(emit, draw, small_cnn):
+    model, artifact = emit(small_cnn)
+    (sample,) = draw(1, image=(8, 8, 3))
+    assert NodeRunner(artifact).backends(sample) == {"wasm": "", "webgl": "", "webgpu": "", "cpu": ""}
+
+
+def test_what_runs_in_plain_javascript_may_lack_kernels_elsewhere(emit, draw):
+    _, artifact = emit(Spectrum())
+    (sample,) = draw(1, x=(64,))
+    with pytest.raises(ModelError, match="wasm"):
+        NodeRunner(artifact, "wasm")(sample)
+    found = NodeRunner(artifact, "cpu").backends(sample)
+    assert "FFT" in found["wasm"]
+    assert (found["webgl"], found["cpu"]) == ("", "")
+
+
+def test_layers_within_a_loop_are_left_out(emit, draw):
+    series = keras.Input((5, 3), name="series")
+    model, artifact = emit(
+        keras.Model(series, keras.layers.Dense(2, name="last")(keras.layers.LSTM(4)(series)))
+    )
+    (sample,) = draw(1, series=(5, 3))
+    layers = NodeRunner(artifact).layers(sample)
+    assert [name for name in layers if "while/body" in name] == []
+    np.testing.assert_allclose([*layers.values()][-1], model(sample)["last"], atol=1e-5)

@@ -15,6 +15,7 @@ from edgepack.targets.tfjs.weights import (
     SHARD_BYTES,
     Stored,
     dequantize,
+    fidelity,
     is_quantizable,
     limits,
     read,
@@ -129,3 +130,10 @@ def test_an_entry_says_how_it_is_stored():
         "dtype": "float32",
         "quantization": {"dtype": "uint8", "original_dtype": "float32", "min": -1.0, "scale": 0.5},
     }
+
+
+def test_how_well_a_weight_survives_is_measured_on_what_is_read_back():
+    value = np.random.default_rng(0).normal(size=(32, 32)).astype(np.float32)
+    found = {precision: fidelity(value, precision) for precision in (INT8, FLOAT16, INT16, FLOAT32)}
+    assert 35 < found[INT8] < 50 < found[FLOAT16] < found[INT16] < 100
+    assert found[FLOAT32] == np.inf

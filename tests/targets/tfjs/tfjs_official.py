@@ -1,9 +1,11 @@
 """Run the official converter, which pip cannot install beside a current TensorFlow: python tfjs_official.py WHEEL SAVED_MODEL OUT.
 
 What it imports and does not need here (decision forests, TensorFlow Hub, Keras 2, JAX) is put in its place as empty modules.
+Prints the seconds of the conversion alone, imports aside.
 """
 
 import sys
+import time
 import types
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -34,4 +36,6 @@ for name in ("tensorflowjs", "tensorflowjs.converters"):
 
 from tensorflowjs.converters import tf_saved_model_conversion_v2 as conversion  # noqa: E402
 
+start = time.perf_counter()
 conversion.convert_tf_saved_model(saved_model, out)
+print(time.perf_counter() - start)
