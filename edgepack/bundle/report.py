@@ -15,8 +15,8 @@ from io import BytesIO
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ..spec import Array, Precision
 from ..parity import MAX_DB
+from ..spec import Array, Precision
 from ..target import Audit
 from . import charts
 from .manifest import Manifest, TensorEntry

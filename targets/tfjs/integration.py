@@ -1,4 +1,4 @@
-"""The kit of a TensorFlow.js bundle: the page, the JavaScript API with its types, and TensorFlow.js itself.
+"""The kit of a bundle for web pages: the page, the JavaScript API with its types, and TensorFlow.js or LiteRT.js itself.
 
 The JavaScript is the same in every bundle and reads the model's facts from manifest.json, so no text that a model supplied
 becomes code. What is rendered: the types (names as string literals), the title (escaped) and the service worker's list.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from edgepack.bundle.manifest import Manifest, TensorEntry
-from edgepack.spec import Arrays
+from edgepack.errors import ModelError
+from edgepack.spec import Array, Arrays
 from edgepack.target import File
 
 from .node import runtime_files
@@ -26,13 +29,44 @@ from .node import runtime_files
 KIT = Path(__file__).with_name("kit")
 
 ARRAYS = {"float32": "Float32Array", "int32": "Int32Array", "bool": "Uint8Array"}
-"""What TensorFlow.js gives for its element types; it has no others."""
+"""What TensorFlow.js gives for its element types; it has no others. LiteRT.js has the first two of them."""
 
-FIRST_VISIT = frozenset(
-    f"runtime/{name}"
-    for name in ("tfjs-core.js", "tfjs-converter.js", "tfjs-backend-wasm.js", "tfjs-backend-wasm-simd.wasm")
-)
-"""What a page loads of TensorFlow.js in nearly every browser."""
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a bundle computes with.
+
+    Attributes:
+        folder: where its files are in what npm fetched.
+        first_visit: those of them that a page loads in nearly every browser.
+        backends: what it computes on.
+    """
+
+    title: str
+    folder: str
+    first_visit: frozenset[str]
+    backends: tuple[str, ...]
+
+
+RUNTIMES = {
+    "": Runtime(
+        "TensorFlow.js",
+        "runtime",
+        frozenset(
+            ("tfjs-core.js", "tfjs-converter.js", "tfjs-backend-wasm.js", "tfjs-backend-wasm-simd.wasm")
+        ),
+        ("wasm", "webgl", "webgpu", "cpu"),
+    ),
+    "litert": Runtime(
+        "LiteRT.js",
+        "litert",
+        frozenset(("litert.js", "litert_wasm_internal.js", "litert_wasm_internal.wasm")),
+        ("wasm",),
+    ),
+}
+"""By the manifest's ``runtime``."""
+
+LITERT_DTYPES = ("float32", "int32")
 
 SEMVER = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 
@@ -51,6 +85,7 @@ class Port:
     dtype: str
     array: str
     image: bool
+    audio: bool
     scalar: bool
     ranked: bool
 
@@ -60,21 +95,45 @@ def files(manifest: Manifest, golden: Arrays) -> Iterator[File]:
 
     Args:
         manifest: its ``files`` are those that the bundle holds already: artifact, labels, golden vectors.
-        golden: not needed; the page replays what is in the bundle's ``golden/``.
+        golden: one sample; the page replays those in the bundle's ``golden/``.
 
     Raises:
-        MissingToolError: TensorFlow.js is not cached and cannot be fetched.
+        ModelError: LiteRT.js would answer wrongly.
+        MissingToolError: TensorFlow.js and LiteRT.js are not cached and cannot be fetched.
     """
-    made = [*_runtime(), *_static(), _package(manifest), *_rendered(manifest)]
+    if manifest.runtime == "litert":
+        _check_for_litert(manifest, golden)
+    made = [*_runtime(RUNTIMES[manifest.runtime]), *_static(), _package(manifest), *_rendered(manifest)]
     yield from made
     yield _service_worker(manifest, made)
 
 
-def _runtime() -> Iterator[File]:
-    for path in sorted((runtime_files() / "runtime").iterdir()):
+def _check_for_litert(manifest: Manifest, golden: Arrays) -> None:
+    """Refuse what LiteRT.js cannot take, and the one thing that it gets wrong without a word."""
+    for entry in (*manifest.inputs, *manifest.outputs):
+        if entry.dtype not in LITERT_DTYPES:
+            raise ModelError(
+                f"LiteRT.js takes {' and '.join(LITERT_DTYPES)}; '{entry.name}' is {entry.dtype}.",
+                "Cast it in the model, or build for tfjs without --runtime litert.",
+            )
+    for (output, answer), (given, value) in itertools.product(
+        _of("outputs/", golden), _of("inputs/", golden)
+    ):
+        if answer.dtype == value.dtype and np.array_equal(answer, value):
+            raise ModelError(
+                f"The output '{output}' is the input '{given}' passed through; LiteRT.js then reads zeros.",
+                "Leave that output out of the model: the app has the input.",
+            )
+
+
+def _of(part: str, golden: Arrays) -> list[tuple[str, Array]]:
+    return [(name.removeprefix(part), array) for name, array in golden.items() if name.startswith(part)]
+
+
+def _runtime(runtime: Runtime) -> Iterator[File]:
+    for path in sorted((runtime_files() / runtime.folder).iterdir()):
         if path.name != "package.json":  # the one at the bundle's root says it already
-            name = f"runtime/{path.name}"
-            yield File(name, source=path, first_visit=name in FIRST_VISIT)
+            yield File(f"runtime/{path.name}", source=path, first_visit=path.name in runtime.first_visit)
 
 
 def _static() -> Iterator[File]:
@@ -90,7 +149,7 @@ def _package(manifest: Manifest) -> File:
     package |= {
         "name": manifest.name.lower()[:214],
         "version": version if SEMVER.fullmatch(version) else "0.0.0",
-        "description": f"{_title(manifest)}, a model for TensorFlow.js",
+        "description": f"{_title(manifest)}, a model for {RUNTIMES[manifest.runtime].title}",
     }
     return File("package.json", json.dumps(package, indent=2) + "\n")
 
@@ -99,6 +158,8 @@ def _rendered(manifest: Manifest) -> Iterator[File]:
     facts = {
         "title": _title(manifest),
         "folder": manifest.bundle_name,
+        "runtime": RUNTIMES[manifest.runtime],
+        "int8_inside": "int8" in manifest.audit.ops_by_precision and not manifest.audit.float_islands,
         "inputs": [_port(manifest, entry) for entry in manifest.inputs],
         "outputs": [_port(manifest, entry) for entry in manifest.outputs],
     }
@@ -134,6 +195,7 @@ def _port(manifest: Manifest, entry: TensorEntry) -> Port:
         dtype=entry.dtype,
         array=ARRAYS[entry.dtype],
         image=entry.image is not None,
+        audio=entry.audio is not None,
         scalar=all(size == 1 for size in entry.shape),
         ranked=bool(entry.top_k) or bool(entry.shape and len(manifest.labels) == entry.shape[-1]),
     )

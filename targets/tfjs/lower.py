@@ -24,6 +24,9 @@ FILE = "model.json"
 PRECISIONS = (Precision.INT8, Precision.FLOAT16, Precision.INT16, Precision.FLOAT32)
 """Roughest first: float16 errs by 5e-4 of each value, int16 by 8e-6 of the greatest."""
 
+MOST_BYTES = 2**31 - 2**24
+"""Of all weights. A page holds them in one array, and TensorFlow hands over a graph in one message; both end at 2 GB."""
+
 PASSING = {"Identity", "Enter", "Merge", "Switch"}
 """What a weight passes on its way into a loop."""
 CARRIERS = PASSING | {"Exit", "NextIteration"}
@@ -36,6 +39,7 @@ def lower(frozen: Frozen) -> TFJSLowering:
 
     A model that can only be traced or run with a batch of one keeps it, with a warning.
     """
+    _check_size(frozen)
     if frozen.retrace is None:
         return TFJSLowering(convert(frozen))
     try:
@@ -44,6 +48,18 @@ def lower(frozen: Frozen) -> TFJSLowering:
         lowering = TFJSLowering(convert(frozen))
         warn(f"The bundle takes one sample at a time; for an open batch: {error.message}")
         return lowering
+
+
+def _check_size(frozen: Frozen) -> None:
+    constants = (op.outputs[0] for op in frozen.concrete.graph.get_operations() if op.type == "Const")
+    sizes = {tensor.op.name: tensor.shape.num_elements() * tensor.dtype.size for tensor in constants}
+    if sum(sizes.values()) > MOST_BYTES:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise ModelError(
+            f"The weights have {sum(sizes.values()) / 1e9:.1f} GB, more than a web page can hold; "
+            f"the largest is '{largest}' with {sizes[largest] / 1e9:.1f}.",
+            "Give a smaller model; a phone's browser has trouble with hundreds of MB already.",
+        )
 
 
 class TFJSLowering:

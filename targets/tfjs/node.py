@@ -17,8 +17,8 @@ from edgepack.bundle.writer import cache_dir
 from edgepack.errors import MissingToolError
 
 LOCK = Path(__file__).with_name("npm")
-"""package.json and package-lock.json: the exact TensorFlow.js of every bundle. The lock names no registry: npm asks the one
-it is configured for, and checks what it gets against the lock's hashes."""
+"""package.json and package-lock.json: the exact TensorFlow.js and LiteRT.js of every bundle. The lock names no registry: npm
+asks the one it is configured for, and checks what it gets against the lock's hashes."""
 
 OLDEST = 18
 """The first Node with fetch() and SIMD in WebAssembly."""
@@ -28,8 +28,25 @@ INSTALL = f"Install Node {OLDEST} or newer (https://nodejs.org), or: pip install
 PARTS = ("core", "converter", "backend-cpu", "backend-wasm", "backend-webgl", "backend-webgpu")
 """The packages @tensorflow/tfjs-PART that a bundle carries; a page loads those that its backend needs."""
 
-LAYOUT = 1
-"""Part of the cache's key: counts up when _arrange() changes."""
+VARIANTS = ("", "_compat")
+"""LiteRT.js in WebAssembly: with relaxed SIMD, and with plain SIMD where a browser has no other. The one with threads is
+left out: a page that loaded some ten models with it, one after the other, stood still for ever."""
+
+OWN_LOADER = 'import { createWasmLib } from "@litertjs/wasm-utils";\n'
+"""How LiteRT.js finds its WebAssembly: by a script element, which workers have not and no hash guards."""
+
+START = """
+/** LiteRT.js on its WebAssembly, instantiated already; without WebGPU, which it would look for otherwise. */
+export async function start(wasm) {
+  const library = new LiteRt(wasm);
+  setGlobalLiteRt(library);
+  library.setDefaultEnvironment(await Environment.create({ webGpuDevice: null }));
+  return library;
+}
+"""
+
+LAYOUT = 2
+"""Part of the cache's key: counts up when what is arranged changes."""
 
 
 class Node:
@@ -46,7 +63,7 @@ class Node:
 
 
 class Npm:
-    """The package manager that fetches TensorFlow.js, once (see edgepack.target.Tool)."""
+    """The package manager that fetches TensorFlow.js and LiteRT.js, once (see edgepack.target.Tool)."""
 
     name = "npm"
 
@@ -92,10 +109,11 @@ def _version(command: list[str]) -> str:
 
 
 def runtime_files() -> Path:
-    """The folder with TensorFlow.js; fetched by npm at first, from the cache ever after.
+    """The folder with TensorFlow.js and LiteRT.js; fetched by npm at first, from the cache ever after.
 
-    It holds ``runtime/`` (an ES module for each of PARTS and the WebAssembly files, as a bundle carries them) and
-    ``op_list/`` (the converter's tables of the ops that it can run).
+    It holds ``runtime/`` (TensorFlow.js: an ES module for each of PARTS and the WebAssembly files, as a bundle carries
+    them), ``litert/`` (LiteRT.js likewise, for each of VARIANTS) and ``op_list/`` (the tables of the ops that the converter
+    of TensorFlow.js can run).
 
     Raises:
         MissingToolError: it is not cached, and there is no npm or no network.
@@ -112,7 +130,8 @@ def runtime_files() -> Path:
             staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
             try:
                 _fetch(staging)
-                _arrange(staging / "node_modules" / "@tensorflow", staging)
+                _arrange_tfjs(staging / "node_modules" / "@tensorflow", staging)
+                _arrange_litert(staging / "node_modules" / "@litertjs" / "core", staging)
                 shutil.rmtree(staging / "node_modules")
                 os.rename(staging, folder)
             finally:
@@ -143,14 +162,14 @@ def _fetch(folder: Path) -> None:
         raise MissingToolError("npm did not answer within 15 minutes.", "Try again later.") from error
     if done.returncode:
         raise MissingToolError(
-            "npm could not fetch TensorFlow.js.",
-            "It is needed once; then it is cached. Look at npm's words below, mend the network or npm's registry setting, "
+            "npm could not fetch TensorFlow.js and LiteRT.js.",
+            "They are needed once; then they are cached. Look at npm's words below, mend the network or npm's registry setting, "
             "and run again.",
             done.stderr.strip()[-2000:],
         )
 
 
-def _arrange(packages: Path, folder: Path) -> None:
+def _arrange_tfjs(packages: Path, folder: Path) -> None:
     """What bundles and the audit need; the rest of the 130 MB (source maps, other builds) is not kept."""
     runtime = folder / "runtime"
     runtime.mkdir()
@@ -166,15 +185,33 @@ def _arrange(packages: Path, folder: Path) -> None:
         shutil.copyfile(table, folder / "op_list" / table.name)
 
 
+def _arrange_litert(package: Path, folder: Path) -> None:
+    """What bundles need: LiteRT.js and its WebAssembly, each variant with the script that instantiates it, as a module."""
+    litert = folder / "litert"
+    litert.mkdir()
+    text = (package / "dist" / "index.js").read_text(encoding="utf-8")
+    text = _without_source_map(text.replace(OWN_LOADER, ""))
+    words = "/* LiteRT.js, unchanged but for its loader, which edgepack replaced by start() at the end */\n"
+    (litert / "litert.js").write_text(words + text + START, encoding="utf-8")
+    for variant in VARIANTS:
+        name = f"litert_wasm{variant}_internal"
+        shutil.copyfile(package / "wasm" / f"{name}.wasm", litert / f"{name}.wasm")
+        script = (package / "wasm" / f"{name}.js").read_text(encoding="utf-8")
+        (litert / f"{name}.js").write_text(f"{script}export default ModuleFactory;\n", encoding="utf-8")
+
+
+def _without_source_map(text: str) -> str:
+    return re.sub(r"\n//# sourceMappingURL=\S+\s*$", "\n", text)
+
+
 def _as_module(text: str) -> str:
     """A UMD file as an ES module whose default export fills ``exports`` and asks ``require`` for what it imports.
 
     The file is unchanged inside; so it leaves no global variables and works in pages, workers and Node alike.
     """
-    text = re.sub(r"\n//# sourceMappingURL=\S+\s*$", "\n", text)
     return (
         "/* TensorFlow.js, unchanged but for being wrapped as an ES module by edgepack */\n"
         "export default function (exports, require) {\n"
         'const module = { exports }, __dirname = "", __filename = "";\n'
-        f"{text}return exports;\n}}\n"
+        f"{_without_source_map(text)}return exports;\n}}\n"
     )

@@ -6,8 +6,10 @@
  *     const { NAME } = await model.predict(image); // NAME.data, NAME.shape, NAME.top
  */
 
+import { waveform } from "./lib/audio.js";
 import { Files } from "./lib/files.js";
 import { pixels } from "./lib/image.js";
+import { LiteRT, LiteRTSession } from "./lib/litert.js";
 import { readNpz, row } from "./lib/npz.js";
 import { Meter, failures } from "./lib/parity.js";
 import { InputError, Runtime, Session } from "./lib/session.js";
@@ -20,7 +22,11 @@ const ORDER = {
   webgpu: ["webgpu", "wasm", "cpu"],
   cpu: ["cpu"],
 };
-const SHARED = Symbol.for("edgepack.tfjs-4.22.0");
+/** By the manifest's `runtime`: what to compute with, how to read the artifact for it, and where all bundles of a page find it. */
+const RUNTIMES = {
+  "": { Runtime, Session, read: readGraph, shared: Symbol.for("edgepack.tfjs-4.22.0") },
+  litert: { Runtime: LiteRT, Session: LiteRTSession, read: readWhole, shared: Symbol.for("edgepack.litert-2.5.3") },
+};
 const DEFAULT_TOP = 5;
 
 export const backends = Object.keys(ORDER).filter((name) => name !== "auto");
@@ -30,12 +36,19 @@ export async function load({ backend = "auto", baseUrl, fallback = true, onProgr
   if (!ORDER[backend]) throw new Error(`There is no backend '${backend}'. Backends: ${Object.keys(ORDER).join(", ")}.`);
   const base = new URL(baseUrl ?? ".", baseUrl ? globalThis.location?.href : import.meta.url);
   const files = await Files.open(base.href.endsWith("/") ? base.href : `${base.href}/`);
-  const { graph, weights } = await download(files, onProgress);
-  const runtime = sharedRuntime(files);
+  const { manifest } = files;
+  const kind = RUNTIMES[manifest.runtime];
+  const artifact = await download(files, kind.read, onProgress);
+  const runtime = sharedRuntime(files, kind);
   const skipped = [];
   for (const candidate of fallback ? ORDER[backend] : ORDER[backend].slice(0, 1)) {
+    const reason = refusal(manifest, candidate);
+    if (reason) {
+      skipped.push({ backend: candidate, reason });
+      continue;
+    }
     try {
-      const session = await Session.open(runtime, candidate, graph, weights);
+      const session = await kind.Session.open(runtime, candidate, ...artifact);
       const model = new Model(files, session, skipped);
       await model.warmUp();
       return model;
@@ -46,7 +59,14 @@ export async function load({ backend = "auto", baseUrl, fallback = true, onProgr
   throw new Error(skipped.map(({ backend: name, reason }) => `${name}: ${reason}`).join("\n"));
 }
 
-async function download(files, onProgress) {
+/** Why this bundle is not to be tried on a backend; empty where it is. A manifest that names none was tried on none. */
+function refusal({ backends: known }, backend) {
+  if (Object.keys(known).length === 0) return "";
+  return known[backend] ?? `this bundle does not run on ${backend}`;
+}
+
+/** The artifact as a session takes it. */
+async function download(files, read, onProgress) {
   const [main] = files.manifest.artifact;
   const total = files.manifest.artifact.reduce((sum, name) => sum + files.entries.get(name).bytes, 0);
   let loaded = 0;
@@ -56,31 +76,41 @@ async function download(files, onProgress) {
     onProgress({ loaded, total });
     return bytes;
   };
-  const graph = JSON.parse(new TextDecoder().decode(await take(main)));
-  const weights = await Promise.all(graph.weightsManifest.flatMap((group) => group.paths).map(take));
-  return { graph, weights };
+  return read(main, take);
 }
 
-/** TensorFlow.js keeps its engine in a global variable, so all bundles of a page use one copy. */
-function sharedRuntime(files) {
-  globalThis[SHARED] ??= new Runtime({
+async function readGraph(main, take) {
+  const graph = JSON.parse(new TextDecoder().decode(await take(main)));
+  return [graph, await Promise.all(graph.weightsManifest.flatMap((group) => group.paths).map(take))];
+}
+
+async function readWhole(main, take) {
+  return [await take(main)];
+}
+
+/** TensorFlow.js and LiteRT.js keep their state in global variables, so all bundles of a page use one copy. */
+function sharedRuntime(files, { Runtime: Kind, shared }) {
+  globalThis[shared] ??= new Kind({
     module: (name) => files.module(`runtime/${name}`),
     bytes: (name) => files.bytes(`runtime/${name}`),
   });
-  return globalThis[SHARED];
+  return globalThis[shared];
 }
 
 /** A loaded model. See edgepack.d.ts. */
 export class Model {
   #files;
   #session;
+  #runtime;
   #golden;
 
   constructor(files, session, skipped) {
     this.#files = files;
     this.#session = session;
+    this.#runtime = session.runtime;
     this.manifest = files.manifest;
     this.backend = session.backend;
+    this.backends = backends.filter((name) => refusal(files.manifest, name) === "");
     this.skipped = skipped;
     this.inputs = files.manifest.inputs;
     this.outputs = files.manifest.outputs;
@@ -139,14 +169,14 @@ export class Model {
     this.#session = undefined;
   }
 
-  /** How many tensors TensorFlow.js holds, all models of the page together. */
+  /** How many tensors the runtime holds, all models of the page together. */
   get tensors() {
-    return globalThis[SHARED].tf.memory().numTensors;
+    return this.#runtime.tensors;
   }
 
   /** Whether this is what to feed, and not an object of that by name. */
   #isValue(given) {
-    if (typeof given !== "object" || ArrayBuffer.isView(given) || Array.isArray(given) || isPicture(given)) return true;
+    if (typeof given !== "object" || ArrayBuffer.isView(given) || Array.isArray(given) || isMedia(given)) return true;
     return given.data !== undefined && !this.inputs.some((entry) => entry.name === "data");
   }
 
@@ -159,17 +189,28 @@ export class Model {
 
   async #value(entry, given) {
     if (given === undefined) throw new InputError(`The input '${entry.name}' is missing.`);
-    if (isPicture(given)) return { data: await this.#pixels(entry, given), shape: entry.shape };
+    if (isMedia(given)) return { data: await this.#decoded(entry, given), shape: entry.shape };
     const data = given.data ?? given;
     const shape = given.shape ?? batched(entry, data);
     return { data: typeof data === "number" || typeof data === "boolean" ? [data] : data, shape };
   }
 
+  #decoded(entry, given) {
+    if (entry.image && isPicture(given)) return this.#pixels(entry, given);
+    if (entry.audio && isSound(given)) return this.#waveform(entry, given);
+    const wanted = entry.image ? "a picture" : entry.audio ? "a sound" : entry.meaning || "numbers";
+    throw new InputError(`'${entry.name}' takes ${wanted}, not ${given.constructor.name}.`);
+  }
+
   async #pixels(entry, given) {
-    if (!entry.image) throw new InputError(`'${entry.name}' takes ${entry.meaning || "numbers"}, not a picture.`);
     const [, height, width] = entry.shape;
     const source = given instanceof Blob ? await createImageBitmap(given) : given;
     return pixels(source, height, width, entry.image.channels === "grey");
+  }
+
+  async #waveform(entry, given) {
+    const { data } = await waveform(given, entry.audio.rate, count(entry.shape));
+    return data;
   }
 
   #ranked(entry, { data, shape }, topK) {
@@ -199,6 +240,17 @@ function batched({ shape }, data) {
 }
 
 function isPicture(value) {
-  return ["ImageData", "ImageBitmap", "HTMLImageElement", "HTMLVideoElement", "HTMLCanvasElement", "OffscreenCanvas", "VideoFrame", "Blob"]
-    .some((kind) => globalThis[kind] && value instanceof globalThis[kind]);
+  return isOneOf(value, "ImageData", "ImageBitmap", "HTMLImageElement", "HTMLVideoElement", "HTMLCanvasElement", "OffscreenCanvas", "VideoFrame", "Blob");
+}
+
+function isSound(value) {
+  return isOneOf(value, "AudioBuffer", "Blob");
+}
+
+function isMedia(value) {
+  return isPicture(value) || isSound(value);
+}
+
+function isOneOf(value, ...kinds) {
+  return kinds.some((kind) => globalThis[kind] && value instanceof globalThis[kind]);
 }

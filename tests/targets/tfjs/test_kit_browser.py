@@ -1,11 +1,6 @@
 """The kit in Chromium: it computes what Node does, takes what a browser lacks, and names what is broken."""
 
-import json
 import shutil
-import subprocess
-import tempfile
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,67 +8,6 @@ import pytest
 
 from edgepack.bundle.manifest import Manifest
 from edgepack.targets.tfjs.runner import NodeRunner
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-@pytest.fixture
-def browse(tmp_path):
-    """Runs a script in Chromium on a page beside a bundle; gives what the script returns."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
-    answers = []
-    done = threading.Event()
-
-    def run(folder, script):
-        class Handler(SimpleHTTPRequestHandler):
-            def __init__(self, *args):
-                super().__init__(*args, directory=str(folder.parent))
-
-            def do_GET(self):
-                if self.path != "/test.html":
-                    return super().do_GET()
-                body = f"<!doctype html><script type=module>{page}</script>".encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/html; charset=utf-8")
-                self.end_headers()
-                return self.wfile.write(body)
-
-            def do_POST(self):
-                answers.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(204)
-                self.end_headers()
-                done.set()
-
-            def log_message(self, *_):
-                pass
-
-        page = (
-            "const report = (answer) => fetch('/', {method: 'POST', body: JSON.stringify(answer)});"
-            f"const base = new URL({json.dumps(folder.name)} + '/', location);"
-            "try { const { load } = await import(base + 'edgepack.js');"
-            f"report(await (async () => {{ {script} }})()); }} catch (error) {{ report({{ error: error.message }}); }}"
-        )
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-            url = f"http://127.0.0.1:{server.server_port}/test.html"
-            command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0", url]
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                assert done.wait(60), "the page did not answer"
-            finally:
-                process.terminate()
-                process.wait()
-                server.shutdown()
-                server.server_close()
-        return answers[0]
-
-    return run
 
 
 @pytest.mark.parametrize("which", ["bundle", "attacked"])
@@ -162,6 +96,23 @@ def test_a_browser_without_webgl_falls_back(bundle, browse):
     assert answer["backend"] == "wasm"
     assert [each["backend"] for each in answer["skipped"]] == ["webgl"]
     assert answer["refused"].startswith("webgl: ")
+
+
+def test_a_browser_does_not_try_what_the_build_saw_fail(bundle, browse, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    manifest = Manifest.model_validate_json((copy / "manifest.json").read_bytes())
+    known = {"wasm": "TensorFlow.js has no Oddity for wasm", "cpu": ""}
+    (copy / "manifest.json").write_text(manifest.model_copy(update={"backends": known}).to_json())
+    answer = browse(
+        copy,
+        "const model = await load(); return { backend: model.backend, backends: model.backends, skipped: model.skipped };",
+    )
+    assert (answer["backend"], answer["backends"]) == ("cpu", ["cpu"])
+    assert answer["skipped"] == [
+        {"backend": "wasm", "reason": "TensorFlow.js has no Oddity for wasm"},
+        {"backend": "webgl", "reason": "this bundle does not run on webgl"},
+    ]
 
 
 def test_a_browser_without_simd_takes_the_plain_webassembly(bundle, browse):

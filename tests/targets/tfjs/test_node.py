@@ -84,7 +84,9 @@ def test_the_lock_names_every_hash_and_no_registry():
     packages = {name: entry for name, entry in json.loads(text)["packages"].items() if name}
     assert all(entry["integrity"].startswith("sha512-") for entry in packages.values())
     asked = json.loads((node.LOCK / "package.json").read_text())["dependencies"]
-    assert asked == {f"@tensorflow/tfjs-{part}": "4.22.0" for part in node.PARTS}
+    assert asked == {"@litertjs/core": "2.5.3"} | {
+        f"@tensorflow/tfjs-{part}": "4.22.0" for part in node.PARTS
+    }
 
 
 def test_the_runtime_is_whole_and_names_no_source_maps():
@@ -94,6 +96,18 @@ def test_the_runtime_is_whole_and_names_no_source_maps():
     assert names == {f"tfjs-{part}.js" for part in node.PARTS} | wasm | {"package.json"}
     assert not any("sourceMappingURL" in path.read_text() for path in (folder / "runtime").glob("*.js"))
     assert (folder / "op_list" / "convolution.js").is_file()
+
+
+def test_litert_is_whole_and_imports_nothing():
+    folder = node.runtime_files() / "litert"
+    variants = {f"litert_wasm{variant}_internal" for variant in ("", "_compat")}
+    scripts = {f"{name}.js" for name in variants} | {"litert.js"}
+    assert {path.name for path in folder.iterdir()} == scripts | {f"{name}.wasm" for name in variants}
+    for name in scripts:
+        text = (folder / name).read_text()
+        assert not re.search(r"^import ", text, re.MULTILINE), name
+        assert "sourceMappingURL" not in text
+        assert re.search(r"^export (default|async function start)", text, re.MULTILINE), name
 
 
 def test_what_is_cached_needs_no_tool(program):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgepack.bundle.manifest import Manifest
+from edgepack.bundle.manifest import IslandEntry, Manifest
+from edgepack.errors import ModelError
 from edgepack.targets.tfjs import integration, node
 
 
@@ -27,7 +28,7 @@ def own_files(folder):
     ]
 
 
-@pytest.mark.parametrize("which", ["bundle", "attacked"])
+@pytest.mark.parametrize("which", ["bundle", "attacked", "litert_bundle"])
 def test_all_javascript_parses(which, request):
     folder = request.getfixturevalue(which)
     scripts = [path for path in own_files(folder) if path.suffix == ".js"]
@@ -50,8 +51,9 @@ def test_hostile_names_stay_data(attacked):
     assert fences == 2
 
 
-def test_nothing_is_fetched_from_elsewhere(bundle):
-    for path in own_files(bundle):
+@pytest.mark.parametrize("which", ["bundle", "litert_bundle"])
+def test_nothing_is_fetched_from_elsewhere(which, request):
+    for path in own_files(request.getfixturevalue(which)):
         if path.suffix in (".js", ".ts", ".html", ".css", ".json", ".svg"):
             text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
             assert not re.search(r"https?://|//cdn", text), path
@@ -73,6 +75,74 @@ def test_it_is_an_npm_package(bundle, tmp_path):
 def test_npm_wants_three_numbers(given, expected):
     manifest = Manifest.model_construct(name="it", version=given)
     assert json.loads(integration._package(manifest).text)["version"] == expected
+
+
+def test_a_bundle_carries_its_own_runtime_and_no_other(bundle, litert_bundle):
+    runtime = {path.name for path in (litert_bundle / "runtime").iterdir()}
+    assert runtime == {path.name for path in (node.runtime_files() / "litert").iterdir()}
+    assert not any("tfjs" in name for name in runtime)
+    assert not any("litert" in path.name for path in (bundle / "runtime").iterdir())
+
+
+def test_what_is_said_is_true_of_the_runtime(bundle, litert_bundle):
+    graph, litert = ((folder / "README.md").read_text() for folder in (bundle, litert_bundle))
+    assert "TensorFlow.js" in graph
+    assert '"webgl"' in graph
+    assert "LiteRT.js" in litert
+    assert '"webgl"' not in litert
+    assert "threads" not in litert
+    assert "a model for LiteRT.js" in (litert_bundle / "package.json").read_text()
+    assert "wasm only" in (litert_bundle / "edgepack.d.ts").read_text()
+    assert "wasm only" not in (bundle / "edgepack.d.ts").read_text()
+
+
+ISLAND = IslandEntry(op="softmax", kind="SOFTMAX", reason="its best value is too small")
+
+
+@pytest.mark.parametrize(
+    ("ops", "islands", "int8_inside"),
+    [
+        ({"int8": 4, "convert": 2}, (), True),
+        ({"int8": 4, "float32": 1}, (ISLAND,), False),
+        ({"int8_dynamic": 4}, (), False),
+    ],
+)
+def test_only_an_audited_model_is_called_int8_inside(litert_bundle, ops, islands, int8_inside):
+    manifest = Manifest.model_validate_json((litert_bundle / "manifest.json").read_bytes())
+    audit = manifest.audit.model_copy(update={"ops_by_precision": ops, "float_islands": islands})
+    made = integration.files(manifest.model_copy(update={"audit": audit}), {})
+    (readme,) = (file.text for file in made if file.path == "README.md")
+    assert ("int8 inside" in readme) == int8_inside
+    assert "\n\n\n" not in readme
+
+
+def test_litert_is_not_given_an_output_that_is_an_input(litert_bundle):
+    """It reads such an input as zeros, and says nothing."""
+    manifest = Manifest.model_validate_json((litert_bundle / "manifest.json").read_bytes())
+    same = np.ones((1, 4), np.float32)
+    with pytest.raises(ModelError, match="'probabilities' is the input 'image' passed through"):
+        list(integration.files(manifest, {"inputs/image": same, "outputs/probabilities": same}))
+
+
+def test_litert_is_not_given_a_type_that_it_lacks(litert_bundle):
+    manifest = Manifest.model_validate_json((litert_bundle / "manifest.json").read_bytes())
+    (entry,) = manifest.outputs
+    flag = manifest.model_copy(update={"outputs": (entry.model_copy(update={"dtype": "bool"}),)})
+    with pytest.raises(ModelError, match="'probabilities' is bool"):
+        list(integration.files(flag, {}))
+
+
+def test_a_first_visit_loads_one_webassembly_of_litert(litert_bundle):
+    manifest = Manifest.model_validate_json((litert_bundle / "manifest.json").read_bytes())
+    first = {file.path for file in integration.files(manifest, {}) if file.first_visit}
+    names = {"litert.js", "litert_wasm_internal.js", "litert_wasm_internal.wasm"}
+    assert {path for path in first if path.startswith("runtime/")} == {f"runtime/{name}" for name in names}
+    assert manifest.download is not None
+    assert 2_500_000 < manifest.download.compressed < 3_500_000
+    worker = (litert_bundle / "sw.js").read_text()
+    kept_later = worker[worker.index("const LATER") : worker.index("const url")]
+    assert "litert_wasm_compat_internal.wasm" in kept_later
+    assert '"model.tflite"' in worker[: worker.index("const LATER")]
 
 
 def test_the_manifest_tells_the_size_of_a_first_visit(bundle):

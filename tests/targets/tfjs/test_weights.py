@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edgepack.errors import ModelError
 from edgepack.spec import Precision
 from edgepack.target import Artifact
+from edgepack.targets.tfjs import lower
 from edgepack.targets.tfjs.runner import NodeRunner
 from edgepack.targets.tfjs.weights import (
     SHARD_BYTES,
@@ -137,3 +139,9 @@ def test_how_well_a_weight_survives_is_measured_on_what_is_read_back():
     found = {precision: fidelity(value, precision) for precision in (INT8, FLOAT16, INT16, FLOAT32)}
     assert 35 < found[INT8] < 50 < found[FLOAT16] < found[INT16] < 100
     assert found[FLOAT32] == np.inf
+
+
+def test_more_than_a_page_can_hold_is_refused_with_its_largest_weight(small_cnn, bench, monkeypatch):
+    monkeypatch.setattr(lower, "MOST_BYTES", 3000)
+    with pytest.raises(ModelError, match="largest is '.*second.*'"):
+        lower.lower(bench.adopt(small_cnn).form("tf"))

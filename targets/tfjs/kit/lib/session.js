@@ -25,6 +25,11 @@ export class Runtime {
     Object.assign(this, { module, bytes, require, tf: {}, backends: new Map(), queue: Promise.resolve() });
   }
 
+  /** How many tensors it holds. */
+  get tensors() {
+    return this.tf.memory().numTensors;
+  }
+
   /** Make a backend ready. Throws when this machine does not have it. */
   async prepare(backend) {
     if (!this.backends.has(backend)) this.backends.set(backend, this.#prepare(backend));
@@ -100,7 +105,8 @@ export class Session {
     this.inputs = ports(graph.signature.inputs);
     this.outputs = ports(graph.signature.outputs);
     this.nodes = graph.modelTopology.node;
-    const computed = this.nodes.filter((node) => !["Const", "Placeholder", "NoOp"].includes(node.op));
+    const inFrames = withinFrames(this.nodes);
+    const computed = this.nodes.filter((node) => !["Const", "Placeholder", "NoOp"].includes(node.op) && !inFrames.has(node.name));
     this.layerNodes = computed.map((node) => node.name);
   }
 
@@ -119,7 +125,7 @@ export class Session {
   async layers(values) {
     const results = await this.#execute(values, this.layerNodes);
     const pairs = this.layerNodes.map((name, i) => [name, results[i]]);
-    return Object.fromEntries(pairs.filter(([, result]) => result.dtype === "float32" && result.data.length));
+    return Object.fromEntries(pairs.filter(([, result]) => result?.dtype === "float32" && result.data.length));
   }
 
   dispose() {
@@ -196,6 +202,23 @@ export class Session {
   }
 }
 
+/** The nodes within loops and branches: they have no value, or many, once the graph has run. */
+function withinFrames(nodes) {
+  const within = new Set();
+  const producer = (input) => input.replace(/^\^|:\d+$/g, "");
+  const opens = (node) => node.op === "Enter" || node.op === "Switch";
+  // a loop's merge reads what is in it; a branch's reads nothing but branches, and is where they end
+  const closes = (node) => node.op === "Exit" || (node.op === "Merge" && !node.input.some((input) => enters.has(producer(input))));
+  const enters = new Set(nodes.filter((node) => node.op === "Enter").map((node) => node.name));
+  for (let before = -1; before < within.size; ) {
+    before = within.size;
+    for (const node of nodes) {
+      if (opens(node) || (!closes(node) && (node.input ?? []).some((input) => within.has(producer(input))))) within.add(node.name);
+    }
+  }
+  return within;
+}
+
 /** The signature's tensors: {name, node, dtype, shape}; a dimension that may vary is null. */
 function ports(entries) {
   return Object.entries(entries).map(([name, entry]) => {
@@ -207,6 +230,7 @@ function ports(entries) {
 }
 
 async function read(tensor) {
+  if (tensor.isDisposed) return undefined; // the handle of a list that a loop has used up
   const data = await tensor.data();
   // a copy: what the cpu backend gives is its own memory
   return { data: data.slice(), shape: tensor.shape.slice(), dtype: tensor.dtype };

@@ -2,21 +2,21 @@
 
 import { element } from "./elements.js";
 
+const ONE_LINE = 4; // values
+
 export class NumbersField {
-  constructor(entry, changed, number) {
+  constructor({ entry, changed, number }) {
     this.entry = entry;
     this.changed = changed;
     this.size = entry.shape.reduce((product, each) => product * each, 1);
     const id = `numbers-${number}`;
-    this.text = element("textarea", { id, spellcheck: false, inputMode: this.size === 1 ? "decimal" : "text" });
+    this.text = element("textarea", { id, spellcheck: false, rows: this.size > ONE_LINE ? 4 : 1 });
     this.text.addEventListener("change", () => changed());
     const hint = element("p", { id: `${id}-hint`, className: "note" });
     hint.textContent = `${this.size} ${entry.dtype} value${this.size > 1 ? "s" : ""}, shape ${entry.shape.join(" x ")}${entry.dtype === "bool" ? ", each 0 or 1" : ""}`;
     this.text.setAttribute("aria-describedby", hint.id);
     const label = element("label", { htmlFor: id, textContent: entry.name });
-    const run = element("button", { type: "button", className: "main", textContent: "Run" });
-    run.addEventListener("click", () => changed());
-    this.root = element("fieldset", {}, label, this.text, hint, run);
+    this.root = element("fieldset", {}, label, this.text, hint);
   }
 
   get ready() {

@@ -1,10 +1,13 @@
 /** The page around the model: load it, take input, show what it answers. */
 
 import { backends, load } from "../edgepack.js";
-import { element, formatBytes, thumbnail } from "./elements.js";
+import { AudioField } from "./audiofield.js";
+import { element, formatBytes } from "./elements.js";
+import { keepPageOnDrop } from "./filedrop.js";
 import { ImageField } from "./imagefield.js";
 import { NumbersField } from "./numbersfield.js";
-import { showMeasured, showResults } from "./results.js";
+import { extent, isPictureShape, pixelRange } from "./ranges.js";
+import { bestLabel, showMeasured, showResults } from "./results.js";
 
 const SAMPLES = 8;
 const $ = (id) => document.getElementById(id);
@@ -12,7 +15,9 @@ const base = new URL("..", import.meta.url);
 
 let model;
 let fields = [];
-let running = false;
+let answering; // the promise of the last answer
+let looping = false;
+let again = false;
 
 function complain(error) {
   $("alert").textContent = error ? error.message : "";
@@ -27,35 +32,59 @@ async function start(backend) {
       $("loading").textContent = `Loading the model: ${formatBytes(loaded)} of ${formatBytes(total)}`;
     },
   });
-  await model?.dispose();
+  const previous = model;
   model = next;
+  await answering;
+  await previous?.dispose();
   $("backend").value = model.backend;
   $("skipped").textContent = model.skipped.map((each) => `${each.backend} cannot run here: ${each.reason}`).join("\n");
   $("skipped").hidden = model.skipped.length === 0;
 }
 
-/** Ask the model, unless it is busy or an input is still empty; a live camera asks again and again. */
+/** Ask the model, now or when it is done with what it was asked before; a live camera asks again and again. */
 async function run(error) {
   complain(error);
-  if (error || running || !model || !fields.every((field) => field.ready)) return;
-  running = true;
+  again = !error;
+  if (error || looping) return;
+  looping = true;
+  while (again) {
+    again = false;
+    answering = answer();
+    await answering;
+    if (!fields.some((field) => field.live)) continue;
+    await new Promise(requestAnimationFrame);
+    again = true;
+  }
+  looping = false;
+}
+
+async function answer() {
+  const missing = fields.filter((field) => !field.ready).map((field) => field.entry.name);
   const live = fields.some((field) => field.live);
   $("status").setAttribute("aria-live", live ? "off" : "polite");
+  if (missing.length) {
+    retract(missing.length < fields.length ? `Still empty: ${missing.join(", ")}` : "");
+    return;
+  }
   try {
     const inputs = Object.fromEntries(fields.map((field) => [field.entry.name, field.value()]));
     const begin = performance.now();
     const outputs = await model.predict(inputs);
     const milliseconds = performance.now() - begin;
     showResults($("results"), model, outputs);
-    const best = Object.values(outputs).find((output) => output.top)?.top[0].label;
-    $("status").textContent = `${best === undefined ? "Done" : best} · ${milliseconds.toFixed(1)} ms on ${model.backend}`;
+    const best = element("bdi", { textContent: bestLabel(outputs) ?? "Done" }); // a label may be written from right to left
+    $("status").replaceChildren(best, ` · ${milliseconds.toFixed(1)} ms on ${model.backend}`);
   } catch (problem) {
     complain(problem);
+    retract("");
     for (const field of fields) field.stop();
-  } finally {
-    running = false;
   }
-  if (fields.some((field) => field.live)) requestAnimationFrame(() => run());
+}
+
+/** Take the last answer away: it is not that of what is entered now. */
+function retract(words) {
+  $("results").replaceChildren();
+  $("status").textContent = words;
 }
 
 async function busy(words, work) {
@@ -102,26 +131,37 @@ function selfTest() {
   });
 }
 
-function fieldFor(entry, number) {
-  const Kind = entry.image ? ImageField : NumbersField;
-  return new Kind(entry, run, number);
+function offerBackends() {
+  const known = Object.entries(model.manifest.backends ?? {});
+  const offers = known.length ? known : backends.map((name) => [name, ""]);
+  const options = offers.map(([name, reason]) =>
+    element("option", { value: name, textContent: reason ? `${name}: ${reason}` : name, disabled: Boolean(reason) }),
+  );
+  $("backend").replaceChildren(...options);
+  $("backend").value = model.backend;
 }
 
-async function showSamples() {
-  const golden = (await model.golden()).slice(0, SAMPLES);
-  const image = model.inputs.find((entry) => entry.image);
-  const buttons = golden.map(({ inputs }, index) => {
-    const button = element("button", { type: "button" });
+/** Sound and pictures as such; what was not declared is shown as a picture where the samples leave no doubt. */
+function fieldFor(entry, number, golden) {
+  const samples = golden.map(({ inputs }) => inputs[entry.name].data);
+  const usual = entry.dtype === "float32" && isPictureShape(entry.shape) ? pixelRange(extent(samples)) : undefined;
+  const range = entry.image ? [0, 255] : usual;
+  const Kind = entry.audio ? AudioField : range ? ImageField : NumbersField;
+  return new Kind({ entry, changed: run, number, range, samples });
+}
+
+function showSamples(golden) {
+  const pictured = fields.find((field) => field.thumbnail);
+  const buttons = golden.slice(0, SAMPLES).map(({ inputs }, index) => {
+    const face = pictured ? pictured.thumbnail(inputs[pictured.entry.name]) : index + 1;
+    const button = element("button", { type: "button" }, face);
     button.setAttribute("aria-label", `Sample ${index + 1}`);
-    if (image) button.append(thumbnail(inputs[image.name], image.shape[1], image.shape[2], image.image.channels === "grey"));
-    else button.textContent = index + 1;
     button.addEventListener("click", () => {
       for (const field of fields) field.show(inputs[field.entry.name]);
       run();
     });
     return button;
   });
-  for (const field of fields) field.learn?.(golden[0].inputs[field.entry.name]);
   $("sample-list").replaceChildren(...buttons);
   $("samples").hidden = false;
 }
@@ -134,29 +174,45 @@ function describe() {
 }
 
 async function keepOffline() {
-  if (!navigator.serviceWorker) return; // only https and localhost have it
-  const registration = await navigator.serviceWorker.register(new URL("sw.js", base));
-  const offer = () => ($("update").hidden = !(registration.waiting && navigator.serviceWorker.controller));
+  const worker = navigator.serviceWorker;
+  if (!worker) return; // only https and localhost have it
+  const registration = await worker.register(new URL("sw.js", base));
+  const offer = () => ($("update").hidden = !(registration.waiting && worker.controller));
   registration.addEventListener("updatefound", () => registration.installing?.addEventListener("statechange", offer));
   offer();
   $("reload").addEventListener("click", () => {
-    navigator.serviceWorker.addEventListener("controllerchange", () => location.reload());
+    worker.addEventListener("controllerchange", () => location.reload());
     registration.waiting?.postMessage("activate");
   });
+  if (!worker.controller) await new Promise((taken) => worker.addEventListener("controllerchange", taken, { once: true }));
+  await keepRuntime();
+  $("offline").hidden = false;
+}
+
+/** A first visit loads its runtime before there is a service worker, and not always the files that this one knows to keep. */
+async function keepRuntime() {
+  const folder = new URL("runtime/", base).href;
+  const loaded = performance.getEntriesByType("resource").map((each) => each.name).filter((name) => name.startsWith(folder));
+  await Promise.all([...new Set(loaded)].map(async (url) => (await fetch(url)).arrayBuffer()));
 }
 
 async function main() {
-  $("backend").append(...backends.map((name) => element("option", { value: name, textContent: name })));
+  keepPageOnDrop();
   $("backend").addEventListener("change", changeBackend);
   $("self-test").addEventListener("click", selfTest);
   addEventListener("pagehide", () => fields.forEach((field) => field.stop()));
   await start("auto");
+  $("loading").textContent = "Loading the samples";
+  const golden = await model.golden();
   describe();
-  fields = model.inputs.map(fieldFor);
+  offerBackends();
+  fields = model.inputs.map((entry, number) => fieldFor(entry, number, golden));
+  showSamples(golden);
   $("fields").replaceChildren(...fields.map((field) => field.root));
+  $("run").addEventListener("click", () => run());
+  $("run").hidden = fields.every((field) => field.thumbnail); // pictures and sounds run by themselves
   $("loading").hidden = true;
   $("main").hidden = false;
-  await showSamples();
 }
 
 try {
