@@ -9,12 +9,16 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test venv lint types test-core test-targets bench clean
 
+DIGITS := dist/digits-1.0.0
 demo: venv
 	@cd samples/digits && ../../.ci/quiet ../../$(BIN)/python prepare.py && ../../$(BIN)/edgepack build
-	@cd samples/digits && ../../.ci/quiet ../../$(BIN)/python top1.py dist/digits-1.0.0-tflite-int8
+	@cd samples/digits && ../../.ci/quiet ../../$(BIN)/python top1.py $(DIGITS)-tflite-int8 $(DIGITS)-tfjs-int8
 	@echo
-	@echo "bundle: $(CURDIR)/samples/digits/dist/digits-1.0.0-tflite-int8"
-	@echo "report: $(CURDIR)/samples/digits/dist/digits-1.0.0-tflite-int8/report.html"
+	@for target in tflite tfjs; do \
+	  echo "bundle: $(CURDIR)/samples/digits/$(DIGITS)-$$target-int8"; \
+	  echo "report: $(CURDIR)/samples/digits/$(DIGITS)-$$target-int8/report.html"; \
+	done
+	@echo "page:   $(BIN)/edgepack serve samples/digits/$(DIGITS)-tfjs-int8"
 
 venv: $(VENV)/done
 

@@ -244,7 +244,7 @@ def _fail(error: EdgepackError, as_json: bool, debug: bool = False, shown: bool 
 
         Console().error(error)
     if as_json:
-        click.echo(json.dumps({"bundles": [], "error": as_table(error)}, indent=2))
+        click.echo(json.dumps({"error": as_table(error)}, indent=2))
     return error.exit_code
 
 

@@ -1,4 +1,4 @@
-"""``edgepack doctor``: is this machine ready for each target, and if not, what to install."""
+"""``edgepack doctor``: is this machine ready for each target and device, and if not, what to install."""
 
 from __future__ import annotations
 
@@ -8,27 +8,43 @@ from importlib.metadata import PackageNotFoundError, requires, version
 import click
 from packaging.requirements import Requirement
 
-from . import registry
+from . import devices, registry
 from .console import Console
 from .errors import MissingToolError
 from .target import Tool
 
+Row = tuple[str, str, str, str, bool]
+"""Who needs it, what, its state, how to mend that, whether it is fine."""
+
 
 def run(as_json: bool) -> int:
-    """Print a row for everything a target needs; returns 4 when something is missing, else 0."""
-    rows = [row for info in registry.targets().values() for row in _rows(info)]
+    """Print what targets and devices need; returns 4 when a target lacks something, else 0.
+
+    A device is a choice: one that cannot be used is shown, and is no failure.
+    """
+    needed = [row for info in registry.targets().values() for row in _rows(info)]
+    wished = [_tool_row(device.profile.name, tool) for device in devices.every() for tool in device.tools()]
     if as_json:
         keys = ("target", "needs", "state", "remedy", "ok")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in needed + wished], indent=2))
     else:
-        shown = [
-            ("✓" if ok else "✗", target, needs, state, remedy) for target, needs, state, remedy, ok in rows
-        ]
-        Console().table(("", "target", "needs", "found", "to mend it"), shown)
-    return 0 if all(row[-1] for row in rows) else MissingToolError.exit_code
+        shown = _shown(needed, "✗") + _shown(wished, "–")
+        Console().table(("", "for", "needs", "found", "to mend it"), shown)
+    return 0 if all(row[-1] for row in needed) else MissingToolError.exit_code
 
 
-def _rows(info: registry.TargetInfo) -> list[tuple[str, str, str, str, bool]]:
+def _shown(rows: list[Row], missing: str) -> list[tuple[str, ...]]:
+    """One line for what several need alike."""
+    sharing: dict[tuple[str, str, str, bool], list[str]] = {}
+    for name, needs, state, remedy, ok in rows:
+        sharing.setdefault((needs, state, remedy, ok), []).append(name)
+    return [
+        ("✓" if ok else missing, ", ".join(names), needs, state, remedy)
+        for (needs, state, remedy, ok), names in sharing.items()
+    ]
+
+
+def _rows(info: registry.TargetInfo) -> list[Row]:
     wanted = _requirements()
     rows = []
     for package in info.packages:
@@ -46,11 +62,11 @@ def _rows(info: registry.TargetInfo) -> list[tuple[str, str, str, str, bool]]:
     return rows
 
 
-def _tool_row(target: str, tool: Tool) -> tuple[str, str, str, str, bool]:
+def _tool_row(name: str, tool: Tool) -> Row:
     try:
-        return target, tool.name, tool.verify(), "", True
+        return name, tool.name, tool.verify(), "", True
     except MissingToolError as error:
-        return target, tool.name, "missing", error.hint, False
+        return name, tool.name, "missing", error.hint, False
 
 
 def _requirements() -> dict[str, Requirement]:

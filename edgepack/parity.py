@@ -193,6 +193,13 @@ class Gate:
     def __str__(self) -> str:
         return ", ".join(map(str, self.thresholds))
 
+    def asked(self, outputs: Mapping[str, Metrics]) -> dict[str, tuple[str, ...]]:
+        """By output, the thresholds that apply to it."""
+        return {
+            name: tuple(str(each) for each in self.thresholds if each.verdict(metrics) is not None)
+            for name, metrics in outputs.items()
+        }
+
     def failures(self, outputs: Mapping[str, Metrics]) -> list[str]:
         """A sentence for every threshold that is not met; empty when the gate is passed."""
         failures = [f"{name} is not finite" for name, metrics in outputs.items() if not metrics.finite]

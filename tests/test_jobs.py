@@ -51,7 +51,8 @@ def test_the_json_is_as_documented(build: Build) -> None:
         "target", "precision", "path", "bytes", "zip_bytes", "gate", "parity", "audit", "seconds", "error",
     }  # fmt: skip
     assert (bundle["target"], bundle["precision"]) == ("fake", "float32")
-    assert bundle["gate"] == {"expression": "sqnr_db>=50", "passed": True, "failures": []}
+    asked = {"scores": ["sqnr_db>=50"]}
+    assert bundle["gate"] == {"expression": "sqnr_db>=50", "passed": True, "failures": [], "asked": asked}
     assert bundle["parity"]["host"]["passed"] is True
     assert set(bundle["parity"]["host"]["outputs"]["scores"]) == {
         "sqnr_db",

@@ -126,7 +126,10 @@ def _manifest(
         processing=tuple(_processing(project, reference.model)),
         audit=_audit(judged.audit),
         gate=GateEntry(
-            expression=str(project.parity_gate), passed=not judged.failures, failures=judged.failures
+            expression=str(project.parity_gate),
+            passed=not judged.failures,
+            failures=judged.failures,
+            asked=project.parity_gate.asked(judged.outputs),
         ),
         parity=_parity(judged.rows),
         backends=dict(judged.backends),

@@ -83,11 +83,16 @@ class ParityEntry(Frozen):
 
 
 class GateEntry(Frozen):
-    """The thresholds, and a sentence for each that was not met."""
+    """The thresholds, and a sentence for each that was not met.
+
+    Attributes:
+        asked: by output, the thresholds that apply to it; the default gate asks for agreement only of class probabilities.
+    """
 
     expression: str
     passed: bool
     failures: tuple[str, ...] = ()
+    asked: dict[str, tuple[str, ...]] = {}
 
 
 class IslandEntry(Frozen):

@@ -95,7 +95,10 @@ def passes(build, tmp_path):
         assert ended.bundle["error"] is None
         assert ended.bundle["gate"]["passed"]
         folder = tmp_path / ended.bundle["path"]
-        own = {"tflite": {"model.tflite", "kit"}, "tfjs": {"model.json", "index.html", "edgepack.js", "runtime"}}
+        own = {
+            "tflite": {"model.tflite", "kit"},
+            "tfjs": {"model.json", "index.html", "edgepack.js", "runtime"},
+        }
         assert {"manifest.json", "report.html", "golden"} | own[ended.bundle["target"]] <= {
             path.name for path in folder.iterdir()
         }

@@ -1,0 +1,136 @@
+"""Chromium, driven by Playwright: found on this machine, never downloaded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MissingToolError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    # the GPU's work in software, so that every machine gives the same answers, one without a GPU too
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    # a bundle's page has no business elsewhere
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--disable-quic",
+)
+START = 60_000
+"""How long Chromium may take to start, in ms."""
+
+
+class PlaywrightTool:
+    """The Python package that drives the browser (see edgepack.target.Tool)."""
+
+    name = "playwright"
+
+    def verify(self) -> str:
+        try:
+            return version("playwright")
+        except PackageNotFoundError as error:
+            raise MissingToolError(
+                "A browser as a device needs the Python package 'playwright', which is not installed.",
+                "pip install 'edgepack[browser]'",
+            ) from error
+
+
+class ChromiumTool:
+    """The browser (see edgepack.target.Tool)."""
+
+    name = "chromium"
+
+    def verify(self) -> str:
+        program = self.program()
+        try:
+            done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise MissingToolError(f"{program} does not run: {error}.", INSTALL) from error
+        found = re.search(r"\d+(\.\d+)+", done.stdout)
+        if found is None:
+            raise MissingToolError(f"{program} does not run.", INSTALL, done.stderr.strip()[-2000:])
+        return found[0]
+
+    def program(self) -> str:
+        """Where it is. Raises MissingToolError."""
+        found = next(filter(None, map(shutil.which, NAMES)), None)
+        if found is None:
+            PlaywrightTool().verify()
+            from playwright.sync_api import sync_playwright
+
+            with sync_playwright() as playwright:
+                found = playwright.chromium.executable_path
+        if not Path(found).is_file():
+            raise MissingToolError(
+                "A browser as a device needs Chromium or Chrome, which is not installed.", INSTALL
+            )
+        return found
+
+
+INSTALL = f"Install Chromium from your system's packages ({' or '.join(NAMES)} on the path), or: playwright install chromium"
+
+
+@dataclass(frozen=True)
+class Chromium:
+    """A Chromium that runs.
+
+    Attributes:
+        group: the process group of its many processes.
+    """
+
+    playwright: Playwright
+    browser: Browser
+    group: int
+
+    def kill(self) -> None:
+        """End it at once, whatever its pages do; can be called from another thread."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.group, signal.SIGKILL)
+
+
+@contextmanager
+def launched() -> Iterator[Chromium]:
+    """A fresh Chromium without a window; it ends, its pages too, when the context does. Raises MissingToolError."""
+    PlaywrightTool().verify()
+    program = ChromiumTool().program()
+    from playwright.sync_api import Error, sync_playwright
+
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=program,
+                args=FLAGS,
+                chromium_sandbox=getattr(os, "geteuid", lambda: 1)()
+                != 0,  # it refuses to be root in a sandbox
+                timeout=START,
+            )
+        except Error as error:
+            raise MissingToolError(
+                f"{program} does not start.", "Start it by hand and mend what it says.", error.message[-2000:]
+            ) from error
+        try:
+            yield Chromium(playwright, browser, os.getpgid(_pid(browser)))
+        finally:
+            browser.close()
+
+
+def _pid(browser: Browser) -> int:
+    """Playwright makes it the leader of a process group, but does not tell its process id; the browser itself does."""
+    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    return next(int(process["id"]) for process in found if process["type"] == "browser")
