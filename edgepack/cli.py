@@ -173,16 +173,19 @@ def targets(as_json: bool) -> None:
     from . import registry
     from .console import Console
 
-    infos = registry.targets().values()
+    rows = []
+    for info in registry.targets().values():
+        rows.append((info.name, "", info.summary, info.precisions))
+        rows += [(info.name, name, each.summary, each.precisions) for name, each in info.runtimes.items()]
     if as_json:
-        click.echo(
-            json.dumps(
-                [{"name": i.name, "summary": i.summary, "precisions": i.precisions} for i in infos], indent=2
-            )
-        )
+        keys = ("name", "runtime", "summary", "precisions")
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
         return
-    rows = [(i.name, i.summary, ", ".join(i.precisions)) for i in infos]
-    Console().table(("target", "runs on", "precisions"), rows)
+    shown = [
+        (f"{name} --runtime {runtime}" if runtime else name, summary, ", ".join(precisions))
+        for name, runtime, summary, precisions in rows
+    ]
+    Console().table(("target", "runs on", "precisions"), shown)
 
 
 @cli.command()

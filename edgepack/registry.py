@@ -35,6 +35,7 @@ class RuntimeInfo:
         backends: what it computes with on a user's device.
     """
 
+    summary: str
     maker: str
     precisions: tuple[Precision, ...]
     io: IO
@@ -217,6 +218,7 @@ def _target_info(path: Path, module: str) -> TargetInfo:
 
 def _runtime_info(table: Mapping[str, Any]) -> RuntimeInfo:
     return RuntimeInfo(
+        summary=table["summary"],
         maker=table["maker"],
         precisions=tuple(Precision(name) for name in table["precisions"]),
         io=table["io"],

@@ -136,13 +136,16 @@ def test_targets_are_listed_for_people_and_machines(edgepack: Run) -> None:
     people, machine = edgepack("targets"), edgepack("targets", "--json")
     assert people.code == machine.code == 0
     assert people.out == ""
-    listed = {entry["name"]: entry for entry in machine.json}
-    assert listed["fake"] == {
+    listed = {(entry["name"], entry["runtime"]): entry for entry in machine.json}
+    assert listed["fake", ""] == {
         "name": "fake",
+        "runtime": "",
         "summary": "Plain numpy: the core's own tests",
         "precisions": ["int8", "float32"],
     }
-    assert all(name in people.err for name in listed)
+    assert listed["twin", "framed"]["precisions"] == ["float32"]
+    assert "twin --runtime framed" in people.err
+    assert all(name in people.err for name, _ in listed)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
