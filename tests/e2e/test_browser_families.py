@@ -25,7 +25,9 @@ def test_int8_weights_pass_on_wasm_and_in_plain_javascript(passes, source, data)
         "host/cpu": "cpu",
     }
     assert all(entry["passed"] for entry in bundle["parity"].values())
-    assert source == "multi" or bundle["audit"]["ops_by_precision"]["int8_weights"]  # all of its weights are small
+    assert (
+        source == "multi" or bundle["audit"]["ops_by_precision"]["int8_weights"]
+    )  # all of its weights are small
     assert not bundle["audit"]["full_int8"]  # TensorFlow.js computes in float, whatever is stored
 
 

@@ -8,7 +8,16 @@ import pytest
 from edgepack.targets.tfjs.node import Node, Npm
 
 VERSION = "5.9.3"
-OPTIONS = ["--noEmit", "--strict", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"]
+OPTIONS = [
+    "--noEmit",
+    "--strict",
+    "--target",
+    "es2022",
+    "--module",
+    "esnext",
+    "--moduleResolution",
+    "bundler",
+]
 
 RIGHT = """
 import { load, backends, type Inputs } from "./edgepack";
