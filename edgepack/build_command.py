@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from . import jobs, registry
+from .bundle.manifest import AgreementEntry
 from .cli import as_table
 from .console import Console, format_bytes
 from .errors import GateError, UsageError
@@ -23,14 +24,18 @@ def run(options: dict[str, Any]) -> int:
     console = Console()
     with console:
         console.heading(f"{project.name} {project.model.version}: {project.model.source}")
-        done = jobs.run(project, console.lane, options["force"], options["debug"], options["at_once"])
-    for job in done:
+        outcome = jobs.run(project, console.lane, options["force"], options["debug"], options["at_once"])
+    for job in outcome.jobs:
         if job.error is not None:
             console.error(job.error, options["debug"])
-    _print_summary(console, done)
+    _print_summary(console, outcome.jobs)
+    _print_agreements(console, outcome.agreements)
     if options["as_json"]:
-        click.echo(json.dumps({"bundles": [_as_json(job) for job in done]}, indent=2))
-    return max((job.error.exit_code for job in done if job.error is not None), default=0)
+        document: dict[str, Any] = {"bundles": [_as_json(job) for job in outcome.jobs]}
+        if outcome.agreements:
+            document["agreements"] = [each.model_dump(mode="json") for each in outcome.agreements]
+        click.echo(json.dumps(document, indent=2))
+    return max((job.error.exit_code for job in outcome.jobs if job.error is not None), default=0)
 
 
 def read_project(options: dict[str, Any]) -> Project:
@@ -149,6 +154,28 @@ def _print_summary(console: Console, done: list[Job]) -> None:
         if job.path is not None:
             console.line(f"bundle  {job.path}{'' if job.error is None else '  (rejected, kept aside)'}")
             console.line(f"report  {job.path / 'report.html'}")
+
+
+def _print_agreements(console: Console, agreements: tuple[AgreementEntry, ...]) -> None:
+    """A row for every pair of targets, each output's; nothing where there is one target."""
+    rows = [
+        (
+            " and ".join(each.targets),
+            name,
+            f"{metrics.sqnr_db:.1f} dB",
+            f"{metrics.max_abs:.2g}",
+            "" if metrics.argmax_agreement is None else f"{100 * metrics.argmax_agreement:.4g} %",
+        )
+        for each in agreements
+        for name, metrics in each.outputs.items()
+    ]
+    if rows:
+        console.line("")
+        console.table(
+            ("targets beside each other", "output", "SQNR", "max abs", "same best"),
+            rows,
+            frozenset({2, 3, 4}),
+        )
 
 
 def _artifact_bytes(job: Job) -> int:

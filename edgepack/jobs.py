@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import pipeline, readers, registry, sources, worker
-from .bundle.manifest import Manifest, bundle_name
-from .bundle.writer import folder, publish, reserve, scratch_folder, write_zip
+from .agreement import pairwise
+from .bundle import compose
+from .bundle.manifest import AgreementEntry, Manifest, bundle_name
+from .bundle.writer import Place, folder, publish, reserve, scratch_folder, seal, write_zip
 from .errors import EdgepackError, GateError, UsageError
 from .events import Event, Listener, StepEnded
 from .parity import MAX_DB, LayerParity
@@ -44,14 +47,22 @@ class Job:
         return sum(file.bytes for file in self.manifest.files) if self.manifest else None
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a build: every target, and how far those that could be built agree with each other."""
+
+    jobs: list[Job]
+    agreements: tuple[AgreementEntry, ...]
+
+
 def run(
     project: Project,
     lane: Callable[[str], Listener],
     force: bool = False,
     debug: bool = False,
     at_once: int | None = None,
-) -> list[Job]:
-    """Build every target of the project; one that fails does not stop the others.
+) -> Outcome:
+    """Build every target of the project, each in a process of its own; one that fails does not stop the others.
 
     Args:
         lane: who listens to a target's events; ``""`` is what all share, or the only one's.
@@ -70,91 +81,156 @@ def run(
                 f"The target '{info.label}' has no precision '{project.build.precision}'.",
                 f"It has {', '.join(info.precisions)}.",
             )
-    if len(infos) == 1:
-        return [_run_one(project, infos[0], None, lane(""), force, debug)]
-    return _run_several(project, infos, lane, force, debug, at_once or os.cpu_count() or 1)
+    with ExitStack() as stack:
+        stack.enter_context(folder(Path(project.build.out)))
+        drafts = [_reserve(project, info, force, stack) for info in infos]
+        recorded = None
+        if len(infos) > 1:
+            shared = stack.enter_context(scratch_folder())
+            recorded = _record(project, drafts, shared, lane(""), debug)
+        _build_all(project, drafts, recorded, lane, debug, at_once or os.cpu_count() or 1)
+        agreements = _agree(drafts)
+        for draft in drafts:
+            _finish(project, draft)
+    return Outcome([draft.job for draft in drafts], agreements)
 
 
-def _run_several(
-    project: Project,
-    infos: list[TargetInfo],
-    lane: Callable[[str], Listener],
-    force: bool,
-    debug: bool,
-    at_once: int,
-) -> list[Job]:
-    """Ask the original once, then build the targets side by side, each in a process of its own."""
-    with scratch_folder() as shared, folder(Path(project.build.out)):
-        try:
-            recorded = worker.run(
-                pipeline.record,
-                project,
-                shared,
-                env=_env(infos[0]),
-                listener=lane(""),
-                scratch=(shared,),
-                debug=debug,
-            )
-        except EdgepackError as error:
-            return [Job(info.label, project.build.precision, error=error) for info in infos]
-        with ThreadPoolExecutor(at_once) as pool:
-            futures = [
-                pool.submit(_run_one, project, info, recorded, lane(info.label), force, debug, (shared,))
-                for info in infos
-            ]
-            try:
-                return [future.result() for future in futures]
-            except BaseException:  # Ctrl-C, which threads do not get
-                pool.shutdown(wait=False, cancel_futures=True)
-                worker.end_all()
-                raise
+@dataclass
+class _Draft:
+    """A job under way: its reserved place, and what was built there."""
+
+    info: TargetInfo
+    job: Job
+    destination: Path
+    place: Place | None = None
+    built: pipeline.Built | None = None
 
 
-def _run_one(
-    project: Project,
-    info: TargetInfo,
-    recorded: pipeline.Recorded | None,
-    listener: Listener,
-    force: bool,
-    debug: bool,
-    shared: tuple[Path, ...] = (),
-) -> Job:
-    job = Job(info.label, project.build.precision)
-
-    def listen(event: Event) -> None:
-        if isinstance(event, StepEnded):
-            job.seconds[event.name] = round(event.seconds, 3)
-        listener(event)
-
+def _reserve(project: Project, info: TargetInfo, force: bool, stack: ExitStack) -> _Draft:
     name = bundle_name(project.name, project.model.version, info.name, info.runtime, project.build.precision)
-    destination = Path(project.build.out) / name
+    draft = _Draft(info, Job(info.label, project.build.precision), Path(project.build.out) / name)
+    with _noting(draft.job):
+        draft.place = stack.enter_context(reserve(draft.destination, force))
+    return draft
+
+
+@contextmanager
+def _noting(job: Job) -> Iterator[None]:
+    """An error ends this job, and no other."""
     try:
-        with reserve(destination, force) as place:
-            built = worker.run(
-                pipeline.build,
-                project,
-                info.name,
-                place.workdir,
-                place.staging,
-                recorded,
-                env=_env(info),
-                listener=listen,
-                scratch=(place.staging, place.workdir, *shared),
-                debug=debug,
-            )
-            job.manifest, job.worst = built.manifest, built.worst
-            if built.failures:
-                job.path = _put_aside(place.staging, destination)
-                job.error = _rejection(job, built.failures, info.precisions)
-            else:
-                job.path, job.zip_bytes = _ship(place.staging, destination, project.build.zip)
+        yield
     except EdgepackError as error:
         job.error = error
     except OSError as error:
         job.error = UsageError(
             f"{error.strerror} ({error.filename}).", "Check permissions and the space left on the disk."
         )
-    return job
+
+
+def _record(
+    project: Project, drafts: list[_Draft], shared: Path, listener: Listener, debug: bool
+) -> pipeline.Recorded | None:
+    """Ask the original, once for all targets; where it cannot be asked, that is the error of each."""
+    try:
+        return worker.run(
+            pipeline.record,
+            project,
+            shared,
+            env=_env(drafts[0].info),
+            listener=listener,
+            scratch=(shared,),
+            debug=debug,
+        )
+    except EdgepackError as error:
+        for draft in drafts:
+            draft.job.error = draft.job.error or error
+        return None
+
+
+def _build_all(
+    project: Project,
+    drafts: list[_Draft],
+    recorded: pipeline.Recorded | None,
+    lane: Callable[[str], Listener],
+    debug: bool,
+    at_once: int,
+) -> None:
+    """Each in a process of its own, so many of them at a time."""
+    with ThreadPoolExecutor(at_once) as pool:
+        futures = [
+            pool.submit(
+                _build, project, draft, recorded, lane(draft.job.target if len(drafts) > 1 else ""), debug
+            )
+            for draft in drafts
+            if draft.job.error is None
+        ]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:  # Ctrl-C, which threads do not get
+            pool.shutdown(wait=False, cancel_futures=True)
+            worker.end_all()
+            raise
+
+
+def _build(
+    project: Project, draft: _Draft, recorded: pipeline.Recorded | None, listener: Listener, debug: bool
+) -> None:
+    job, place = draft.job, draft.place
+    assert place is not None  # else there is an error, and no building
+    shared = (recorded.golden.path.parent,) if recorded else ()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepEnded):
+            job.seconds[event.name] = round(event.seconds, 3)
+        listener(event)
+
+    with _noting(job):
+        draft.built = worker.run(
+            pipeline.build,
+            project,
+            draft.info.name,
+            place.workdir,
+            place.staging,
+            recorded,
+            env=_env(draft.info),
+            listener=listen,
+            scratch=(place.staging, place.workdir, *shared),
+            debug=debug,
+        )
+        job.manifest, job.worst = draft.built.manifest, draft.built.worst
+
+
+def _agree(drafts: list[_Draft]) -> tuple[AgreementEntry, ...]:
+    """Compare every two bundles, and put the table into each."""
+    built = {draft.job.target: draft.built.answers for draft in drafts if draft.built is not None}
+    agreements = tuple(
+        AgreementEntry(
+            targets=each.targets,
+            outputs={name: compose.metrics_entry(metrics) for name, metrics in each.outputs.items()},
+        )
+        for each in pairwise(built)
+    )
+    for draft in drafts:
+        if agreements and draft.place is not None and draft.job.manifest is not None:
+            with _noting(draft.job):
+                manifest = compose.add_agreements(draft.place.staging, draft.job.manifest, agreements)
+                draft.job.manifest = seal(draft.place.staging, manifest)
+    return agreements
+
+
+def _finish(project: Project, draft: _Draft) -> None:
+    """Publish what passed, put aside what did not."""
+    if draft.place is None or draft.built is None or draft.job.error is not None:
+        return
+    with _noting(draft.job):
+        if draft.built.failures:
+            draft.job.path = _put_aside(draft.place.staging, draft.destination)
+            draft.job.error = _rejection(draft.job, draft.built.failures, draft.info.precisions)
+        else:
+            draft.job.path, draft.job.zip_bytes = _ship(
+                draft.place.staging, draft.destination, project.build.zip
+            )
 
 
 def _env(target: TargetInfo) -> dict[str, str]:

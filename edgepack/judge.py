@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,9 @@ from .events import Step, step, warn
 from .model import Model
 from .precision.plan import uniform_plan
 from .precision.search import Promotions
-from .records import Records
+from .records import Records, RecordWriter
 from .samples import SampleSet
-from .spec import Precision
+from .spec import Arrays, Precision
 from .target import IO, Artifact, Audit, Lowering, Op, Plan, Runner, Target
 
 LAYER_SAMPLES = 4
@@ -56,11 +56,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Trial:
-    """What one plan gave: the artifact, what is in it, and its rows, that of ``runner`` first."""
+    """What one plan gave: the artifact, what is in it, its answers, and its rows, that of ``runner`` first."""
 
     artifact: Artifact
     audit: Audit
     runner: Runner
+    answers: Records
     rows: tuple[Row, ...]
 
 
@@ -70,6 +71,7 @@ class Judged:
 
     Attributes:
         runner: on the best backend that can run it.
+        answers: of ``runner``, to all held-back samples.
         rows: of every backend of this machine, that of ``runner`` first.
         backends: of a user's device, with the reason where the artifact must not run there.
         layers: per op, against the float32 artifact; empty for a float32 artifact.
@@ -80,6 +82,7 @@ class Judged:
     float32: Artifact
     runner: Runner
     audit: Audit
+    answers: Records
     rows: tuple[Row, ...]
     backends: Mapping[str, str]
     layers: tuple[parity.LayerParity, ...]
@@ -130,7 +133,17 @@ class Judge:
         for caution in (cautions := tuple(parity.cautions(rows[0].outputs))):
             warn(caution)
         backends = self._backends(trial.runner, rows)
-        return Judged(trial.artifact, float32, trial.runner, trial.audit, rows, backends, layers, cautions)
+        return Judged(
+            trial.artifact,
+            float32,
+            trial.runner,
+            trial.audit,
+            trial.answers,
+            rows,
+            backends,
+            layers,
+            cautions,
+        )
 
     def _emit(self, plan: Plan, name: str) -> Artifact:
         folder = self.workdir / name
@@ -144,26 +157,33 @@ class Judge:
             audit = _explained(self.target.audit(artifact), self.lowering, plan)
             auditing.detail = ", ".join(f"{count} {name}" for name, count in audit.ops_by_precision.items())
         with step("parity") as measuring:
-            runner, rows = self._measure(artifact, measuring)
+            runner, answers, rows = self._measure(artifact, measuring)
             measuring.detail = "; ".join(
                 f"{name} {metrics.sqnr_db:.1f} dB" for name, metrics in rows[0].outputs.items()
             )
-        return Trial(artifact, audit, runner, rows)
+        return Trial(artifact, audit, runner, answers, rows)
 
-    def _measure(self, artifact: Artifact, measuring: Step) -> tuple[Runner, tuple[Row, ...]]:
+    def _measure(self, artifact: Artifact, measuring: Step) -> tuple[Runner, Records, tuple[Row, ...]]:
         held_back = self.reference.samples.held_back
         cannot: list[tuple[str, ModelError]] = []
         for backend in self.target.host_backends or ("",):
             try:
                 runner = self.target.open(artifact, backend)
-                samples = measuring.track(held_back, len(held_back))
-                outputs = parity.measure(runner, samples, self.reference.golden)
+                answers = self._ask(runner, measuring.track(held_back, len(held_back)))
             except ModelError as error:
                 cannot.append((backend, error))
                 continue
+            outputs = parity.compare(answers, self.reference.golden)
             row = Row(backend, len(held_back), outputs, tuple(self.gate.failures(outputs)))
-            return runner, (row, *(Row(name, error=error.message) for name, error in cannot))
+            return runner, answers, (row, *(Row(name, error=error.message) for name, error in cannot))
         raise cannot[0][1]
+
+    def _ask(self, runner: Runner, samples: Iterable[Arrays]) -> Records:
+        writer = RecordWriter(self.workdir / "answers.records")
+        with writer:
+            for inputs in samples:
+                writer.write(runner(inputs))
+        return writer.records
 
     def _promoted(self, trial: Trial, promotions: Promotions) -> Trial:
         """Store the fewest weights better that the gate, on calibration samples, asks for; then judge on the held-back."""

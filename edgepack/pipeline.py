@@ -31,9 +31,14 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Built:
-    """A sealed folder, ready to be published if it passed."""
+    """A sealed folder, ready to be published if it passed.
+
+    Attributes:
+        answers: the bundle's, to all held-back samples.
+    """
 
     manifest: Manifest
+    answers: Records
     failures: tuple[str, ...]
     worst: tuple[parity.LayerParity, ...]
 
@@ -68,7 +73,7 @@ def build(
         manifest = compose.fill(project, info, target, reference, judged, out)
         manifest = seal(out, manifest)
     worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
-    return Built(manifest, judged.failures, tuple(worst))
+    return Built(manifest, judged.answers, judged.failures, tuple(worst))
 
 
 def record(project: Project, workdir: Path) -> Recorded:

@@ -60,8 +60,39 @@ def test_side_by_side_or_one_by_one_gives_the_same_bytes(build: Build) -> None:
     together = digests()
     assert build(*BOTH, "--jobs", "1").code == 0
     assert digests() == together
-    assert build("--target", "twin").code == 0  # the fake one alone is the same, too
-    assert digests() == together
+
+
+def test_every_two_bundles_are_compared_and_each_says_so(build: Build) -> None:
+    done = build(*BOTH, "--json")
+    (agreement,) = done.json["agreements"]
+    assert agreement["targets"] == ["fake", "twin"]
+    assert agreement["outputs"]["scores"]["sqnr_db"] == 300  # the same weights, the same arithmetic
+    assert "fake and twin" in done.err
+    for folder in (FAKE, TWIN):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["agreements"] == done.json["agreements"]
+        assert "fake and twin" in (folder / "report.html").read_text()
+        assert is_sealed(folder)
+
+
+def is_sealed(folder: Path) -> bool:
+    listed = json.loads((folder / "manifest.json").read_text())["files"]
+    return all(
+        hashlib.sha256((folder / entry["path"]).read_bytes()).hexdigest() == entry["sha256"]
+        for entry in listed
+    )
+
+
+def test_a_rejected_bundle_is_compared_too(build: Build) -> None:
+    """Who looks for what went wrong wants to know whether the other target has it, too."""
+    done = build(*BOTH, "--json", "--gate", "sqnr_db>=200")
+    assert done.code == 1
+    assert len(done.json["agreements"]) == 1
+
+
+def test_of_what_failed_there_is_nothing_to_compare(build: Build) -> None:
+    done = build(*BOTH, "--json", FAKE_TWIN="broken")
+    assert "agreements" not in done.json
 
 
 def test_one_that_fails_does_not_stop_the_other(build: Build) -> None:

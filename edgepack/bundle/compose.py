@@ -20,9 +20,10 @@ from ..project import Project
 from ..registry import TargetInfo
 from ..spec import Array, TensorSpec
 from ..target import Audit, AuditOp, Target
-from . import kit
+from . import kit, report
 from .command import command_line
 from .manifest import (
+    AgreementEntry,
     AudioEntry,
     AuditEntry,
     GateEntry,
@@ -41,6 +42,8 @@ from .report import LayerError, Picture, Prediction, Report, Scatter, render
 
 if TYPE_CHECKING:
     from ..judge import Judged, Reference, Row
+
+REPORT = "report.html"
 
 GOLDEN_SAMPLES = 32
 GOLDEN_BYTES = 8_000_000
@@ -63,8 +66,25 @@ def fill(
     shipped = _write_golden(reference, out / "golden")
     manifest = _manifest(project, info, reference, judged, labels, shipped)
     manifest = manifest.model_copy(update={"download": kit.write(target, manifest, out)})
-    (out / "report.html").write_text(render(_report(project, manifest, reference, judged)), encoding="utf-8")
+    (out / REPORT).write_text(render(_report(project, manifest, reference, judged)), encoding="utf-8")
     return manifest
+
+
+def add_agreements(folder: Path, manifest: Manifest, agreements: tuple[AgreementEntry, ...]) -> Manifest:
+    """Put what came out of comparing all targets into a filled folder; it must be sealed again."""
+    page = folder / REPORT
+    page.write_text(report.add_agreements(page.read_text(encoding="utf-8"), agreements), encoding="utf-8")
+    return manifest.model_copy(update={"agreements": agreements})
+
+
+def metrics_entry(metrics: Metrics) -> MetricsEntry:
+    """Metrics as a manifest holds them; JSON has no infinity."""
+    return MetricsEntry(
+        sqnr_db=round(metrics.sqnr_db, 3),
+        max_abs=metrics.max_abs if metrics.finite else 1e308,
+        cosine=metrics.cosine,
+        argmax_agreement=metrics.argmax_agreement,
+    )
 
 
 def read_labels(project: Project) -> tuple[str, ...]:
@@ -146,7 +166,7 @@ def _parity(rows: tuple[Row, ...]) -> dict[str, ParityEntry]:
         "host" if index == 0 else f"host/{row.backend}": ParityEntry(
             passed=not row.failures and not row.error,
             samples=row.samples,
-            outputs={name: _metrics(metrics) for name, metrics in row.outputs.items()},
+            outputs={name: metrics_entry(metrics) for name, metrics in row.outputs.items()},
             backend=row.backend,
             error=row.error,
         )
@@ -205,15 +225,6 @@ def _processing(project: Project, model: Model) -> list[ProcessingEntry]:
         if wrap.top_k:
             steps.append(ProcessingEntry(tensor=name, step=f"top {wrap.top_k}", where="kit"))
     return steps
-
-
-def _metrics(metrics: Metrics) -> MetricsEntry:
-    return MetricsEntry(
-        sqnr_db=round(metrics.sqnr_db, 3),
-        max_abs=metrics.max_abs if metrics.finite else 1e308,
-        cosine=metrics.cosine,
-        argmax_agreement=metrics.argmax_agreement,
-    )
 
 
 def _audit(audit: Audit) -> AuditEntry:

@@ -82,6 +82,13 @@ class ParityEntry(Frozen):
     error: str = ""
 
 
+class AgreementEntry(Frozen):
+    """Two targets of one build beside each other, on all held-back samples; the first one's answers are the signal."""
+
+    targets: tuple[str, str]
+    outputs: dict[str, MetricsEntry]
+
+
 class GateEntry(Frozen):
     """The thresholds, and a sentence for each that was not met.
 
@@ -144,6 +151,7 @@ class Manifest(Frozen):
     Attributes:
         runtime: which of the target's runtimes; empty for its own.
         parity: by device; a further backend of the same device is ``DEVICE/BACKEND``.
+        agreements: of every pair of targets that were built together.
         backends: what a web page can compute with, best first, and why this model cannot run there; empty where it can.
     """
 
@@ -164,6 +172,7 @@ class Manifest(Frozen):
     gate: GateEntry
     parity: dict[str, ParityEntry]
     backends: dict[str, str] = {}
+    agreements: tuple[AgreementEntry, ...] = ()
     golden: GoldenEntry
     download: DownloadEntry | None = None
     notes: tuple[str, ...] = ()

@@ -12,14 +12,17 @@ import re
 from dataclasses import dataclass
 from io import BytesIO
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from ..parity import MAX_DB
 from ..spec import Array, Precision
 from ..target import Audit
 from . import charts
-from .manifest import Manifest, TensorEntry
+from .manifest import AgreementEntry, Manifest, TensorEntry
+
+AGREEMENTS = "<!-- agreements -->"
+"""Where in a page the table of all targets goes."""
 
 # A report stays well below 2 MB, whatever it is given.
 MAX_PICTURES, MAX_SCATTERS, MAX_TEXT = 8, 6, 2000
@@ -131,19 +134,8 @@ class Ranked:
 
 def render(report: Report) -> str:
     """The page. The same report gives the same bytes."""
-    environment = Environment(
-        loader=PackageLoader("edgepack.bundle"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_clean,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        db=_db, size=_size, number=_number, score=_score, real=_real, shape=_shape, parts=_parts
-    )
     worst = worst_layers(report.layers)
-    return environment.get_template("report.html.j2").render(
+    return _template("report.html.j2").render(
         report=report,
         manifest=report.manifest,
         audit=report.audit,
@@ -162,6 +154,26 @@ def render(report: Report) -> str:
         by_count=lambda counts: sorted(counts.items(), key=lambda item: (-item[1], item[0])),
         meanings=MEANINGS,
     )
+
+
+def add_agreements(page: str, agreements: tuple[AgreementEntry, ...]) -> str:
+    """A rendered page with the table of all targets of the build, which are not known when it is rendered."""
+    return page.replace(AGREEMENTS, _template("agreements.html.j2").render(agreements=agreements))
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("edgepack.bundle"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_clean,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        db=_db, size=_size, number=_number, score=_score, real=_real, shape=_shape, parts=_parts
+    )
+    return environment.get_template(name)
 
 
 def worst_layers(layers: tuple[LayerError, ...], count: int = 10) -> tuple[Ranked, ...]:
