@@ -106,7 +106,7 @@ def _fit(array: Array, spec: TensorSpec, label: str) -> Array:
         raise UsageError(
             f"{label} has the shape {format_shape(array.shape)} for the input '{spec.name}', "
             f"which takes {format_shape(shape)}." + _layout_hint(array.shape, shape),
-            f"Give samples of {format_shape(shape[1:] or shape)}, or another --shape {spec.name}=....",
+            _shape_hint(array.shape, spec),
         )
     wanted = np.dtype(spec.dtype)
     if wanted.kind == "f" and array.dtype.kind in "fiub":
@@ -139,11 +139,25 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _layout_hint(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    found, wanted = found[-3:], wanted[-3:]
-    moved = ((found[-1], *found[:-1]), (*found[1:], *found[:1])) if found else ()
-    if found != wanted and wanted in moved:
+    if found[-3:] != wanted[-3:] and wanted[-3:] in (_first(found[-3:]), _last(found[-3:])):
         return " It looks like the other layout, channels first against channels last."
     return ""
+
+
+def _shape_hint(found: tuple[int, ...], spec: TensorSpec) -> str:
+    shape = spec.static_shape
+    hint = f"Give samples of {format_shape(shape[1:] or shape)}, or another --shape {spec.name}=...."
+    if len(shape) == 4 and shape[1] in (1, 3) and shape[-3:] == _first(found[-3:]):
+        hint += f' To feed channels last, declare [input.{spec.name}] kind = "image", layout = "NCHW".'
+    return hint
+
+
+def _first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[-1:], *shape[:-1])
+
+
+def _last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[1:], *shape[:1])
 
 
 def _check_counts(request: DataRequest, calibration: int, held_back: int) -> None:

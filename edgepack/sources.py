@@ -76,7 +76,7 @@ def _from_factory(reference: str, request: LoadRequest) -> Model:
             what = f"the class {made.__qualname__}, not an instance of it"
         raise ModelError(
             f"The factory {reference} returned {what}.",
-            "Return a Keras model or a tf.Module with a tf.function(input_signature=...).",
+            "Return a Keras model, a tf.Module with a tf.function(input_signature=...), or a torch.nn.Module.",
         )
     return registry.load_framework(info).adopt(made, request)
 

@@ -76,9 +76,12 @@ def user_frames(doing: str) -> Iterator[None]:
             if not frame.filename.startswith((ours, "<frozen importlib"))
             and "importlib" not in frame.filename
         ]
-        trace.stack[:] = theirs
+        trace.stack[:] = [frame for frame in theirs if "site-packages" not in frame.filename] or theirs
+        hint = "Run it on its own in Python to see it fail, then build again."
+        if "cuda" in str(error).lower():
+            hint = "Models are built on the CPU: leave .cuda() out, and load weights with map_location='cpu'."
         raise ModelError(
             f"{doing} raised {type(error).__name__}: {error}",
-            "Run it on its own in Python to see it fail, then build again.",
+            hint,
             "".join(trace.format(chain=False)),
         ) from error

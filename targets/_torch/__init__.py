@@ -1,0 +1,1 @@
+"""PyTorch, shared by the targets that take its models: sources into programs."""
