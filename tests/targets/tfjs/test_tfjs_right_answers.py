@@ -36,7 +36,6 @@ def loop(step):
 
 IMAGES = {
     "kernel_below_stride": lambda x: conv(x, (2, 2), 4),
-    "kernel_one_below_stride": lambda x: tf.nn.relu(conv(x, (1, 1), [3, 5])),
     "kernel_below_stride_on_one_axis": lambda x: conv(x, (3, 1), [2, 5]),
     "kernel_below_and_above_stride": lambda x: conv(x, (5, 2), [2, 5]),
     "depthwise_kernel_below_stride": lambda x: tf.nn.depthwise_conv2d(x, EACH, [1, 4, 4, 1], "SAME"),
