@@ -32,7 +32,7 @@ def fold(nodes: Nodes) -> None:
 
 
 def channels_last(node: Any) -> bool:
-    return "data_format" not in node.attr or node.attr["data_format"].s in (b"NHWC", b"")
+    return "data_format" not in node.attr or node.attr["data_format"].s in (b"NHWC", b"NDHWC", b"")
 
 
 def per_channel(value: Array | None, channels: int) -> Array | None:

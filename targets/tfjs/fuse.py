@@ -1,4 +1,4 @@
-"""What TF.js has as one op, or only in other words.
+"""What TF.js has as one op.
 
 It has one kernel for a convolution (or matrix product) with its bias and activation, under TensorFlow's names for them.
 Grappler's own remapper also fuses activations that TF.js has not, depending on the machine it runs on.
@@ -6,12 +6,11 @@ Grappler's own remapper also fuses activations that TF.js has not, depending on 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tensorflow.core.framework.types_pb2 import DT_INT32
+
+from edgepack.spec import Array
 
 from .fold import ADDITIONS, channel_shape, channels_last, per_channel
 from .nodes import Nodes
@@ -22,67 +21,18 @@ FUSED = {
     "MatMul": "_FusedMatMul",
 }
 ACTIVATIONS = {"Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid"}
+UNHEARD = ("DepthwiseConv2dNative", "LeakyRelu")
+"""The one pair of them whose slope TF.js (4.22) does not read."""
 
 
 def fuse(nodes: Nodes) -> None:
     """All of it."""
-    for node in nodes:
-        if node.op == "Erfc":
-            _spell_out_erfc(nodes, node)
-        if node.op == "Einsum" and len(node.input) == 2:
-            _make_matmul(nodes, node)
     for node in nodes:
         if node.op in ADDITIONS:
             _make_prelu(nodes, node)
     for node in nodes:
         if node.op in FUSED and channels_last(node):
             _fuse_bias_and_activation(nodes, node)
-
-
-def _spell_out_erfc(nodes: Nodes, node: Any) -> None:
-    """``erfc(x)``, which the exact gelu is made of, as ``1 - erf(x)``."""
-    erf = nodes.add("Erf", f"{node.name}/erf", node.input)
-    erf.attr["T"].CopyFrom(node.attr["T"])
-    one = nodes.add_constant(f"{node.name}/one", np.array(1, np.float32))
-    nodes.connect(node, [one, erf.name])
-    node.op = "Sub"
-
-
-def _make_matmul(nodes: Nodes, node: Any) -> None:
-    """An einsum that is a batched matrix product, as in attention, by that name.
-
-    TF.js's own einsum multiplies all with all and then sums, and its wasm backend has none.
-    """
-    match = re.fullmatch(r"([A-Za-z]+),([A-Za-z]+)->([A-Za-z]+)", node.attr["equation"].s.decode())
-    if match is None or any(len(set(word)) != len(word) for word in match.groups()):
-        return
-    left, right, result = match.groups()
-    batch = [letter for letter in result if letter in left and letter in right]
-    rows = [letter for letter in result if letter in left and letter not in right]
-    columns = [letter for letter in result if letter in right and letter not in left]
-    summed = [letter for letter in left if letter in right and letter not in result]
-    every = [*batch, *rows, *columns, *summed]
-    if (len(rows), len(columns), len(summed)) != (1, 1, 1) or set(every) != set(left + right):
-        return
-    first = _transposed(nodes, node, "a", node.input[0], left, [*batch, *rows, *summed])
-    second = _transposed(nodes, node, "b", node.input[1], right, [*batch, *summed, *columns])
-    product = nodes.add("BatchMatMulV2", f"{node.name}/product", [first, second])
-    product.attr["T"].CopyFrom(node.attr["T"])
-    nodes.bypass(node, _transposed(nodes, node, "out", product.name, [*batch, *rows, *columns], result))
-
-
-def _transposed(
-    nodes: Nodes, node: Any, word: str, tensor: str, axes: Sequence[str], wanted: Sequence[str]
-) -> str:
-    if list(axes) == list(wanted):
-        return tensor
-    order = np.array([list(axes).index(axis) for axis in wanted], np.int32)
-    turned = nodes.add(
-        "Transpose", f"{node.name}/{word}", [tensor, nodes.add_constant(f"{node.name}/{word}/perm", order)]
-    )
-    turned.attr["T"].CopyFrom(node.attr["T"])
-    turned.attr["Tperm"].type = DT_INT32
-    return str(turned.name)
 
 
 def _make_prelu(nodes: Nodes, node: Any) -> None:
@@ -96,7 +46,12 @@ def _make_prelu(nodes: Nodes, node: Any) -> None:
         negative = nodes.source(product.input[1 - side])
         negated = nodes.source(negative.input[0]) if negative.op == "Relu" else negative
         slope = slopes[side]
-        if slope is None or negated.op != "Neg" or negated.input[0] != positive.input[0]:
+        if (
+            slope is None
+            or not _repeats_whole(slope)
+            or negated.op != "Neg"
+            or negated.input[0] != positive.input[0]
+        ):
             continue
         alpha = nodes.add_constant(f"{node.name}/alpha", -slope)
         nodes.connect(node, [positive.input[0], alpha])
@@ -109,6 +64,14 @@ def _make_prelu(nodes: Nodes, node: Any) -> None:
         return
 
 
+def _repeats_whole(slope: Array) -> bool:
+    """Whether slopes lie as they do in memory, time and again: the wasm backend knows no other broadcasting."""
+    sizes = slope.squeeze(
+        tuple(axis for axis in range(slope.ndim) if set(slope.shape[: axis + 1]) == {1})
+    ).shape
+    return 1 not in sizes
+
+
 def _fuse_bias_and_activation(nodes: Nodes, node: Any) -> None:
     arguments, steps, last = [], [], node
     below = nodes.only_reader(node)
@@ -116,7 +79,7 @@ def _fuse_bias_and_activation(nodes: Nodes, node: Any) -> None:
     if below is not None and bias is not None:
         arguments, steps, last = [bias], ["BiasAdd"], below
         below = nodes.only_reader(below)
-    if below is not None and below.op in ACTIVATIONS:
+    if below is not None and below.op in ACTIVATIONS and (node.op, below.op) != UNHEARD:
         steps = [*(steps or ["NoOp"]), below.op]
         if below.op == "LeakyRelu":
             node.attr["leakyrelu_alpha"].f = below.attr["alpha"].f

