@@ -73,6 +73,7 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
             "precision": options["precision"],
             "runtime": options["runtime"],
             "io": options["io"],
+            "layout": options["layout"],
             "out": options["out"],
             "zip": options["zip_"],
         },

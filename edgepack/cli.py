@@ -49,6 +49,9 @@ def cli() -> None:
 @click.option(
     "--io", type=click.Choice(("auto", "float")), help="float: inputs and outputs stay float32. [auto]"
 )
+@click.option(
+    "--layout", type=click.Choice(("auto", "keep")), help="keep: images channels first, as PyTorch. [auto]"
+)
 @click.option("--gate", metavar="EXPR", help='What parity must meet: "sqnr_db>=20, argmax_agreement>=0.98".')
 @click.option("--out", metavar="DIR", help="Where bundles go. [dist]")
 @click.option("--zip", "zip_", is_flag=True, default=None, help="Also write the bundle as a .zip.")

@@ -14,6 +14,7 @@ from .bundle.writer import seal
 from .errors import ModelError
 from .events import step, warn
 from .judge import Judge, Reference
+from .layout import channels_last
 from .model import Model
 from .project import Project
 from .records import Records, RecordWriter
@@ -63,10 +64,13 @@ def build(
             "Choose another --target: edgepack targets lists them.",
         )
     recorded = recorded or ask(project, model, workdir)
-    reference = Reference(model, recorded.samples, recorded.golden)
+    samples = recorded.samples
+    if info.layout == "NHWC" and project.build.layout == "auto":
+        model, samples = channels_last(model, samples)
+    reference = Reference(model, samples, recorded.golden)
     target = registry.load_target(info)
     with step("lower"):
-        lowering = target.lower(model, recorded.samples.calibration, workdir)
+        lowering = target.lower(model, samples.calibration, workdir)
     judge = Judge(target, lowering, reference, project.parity_gate, workdir)
     judged = judge.judge(project.build.precision, info.io(project.build.io))
     with step("write bundle"):

@@ -85,6 +85,7 @@ class BuildTable(Table):
     precision: Precision = Precision.INT8
     runtime: str = ""
     io: IO = "auto"
+    layout: Literal["auto", "keep"] = "auto"
     out: str = "dist"
     zip: bool = False
 

@@ -52,6 +52,7 @@ class TargetInfo:
         extra: ``pip install edgepack[extra]`` brings them.
         module: where ``target`` is.
         artifacts: the suffixes of the files that its runtime opens.
+        layout: ``NHWC`` where its users have images so, whatever the source takes.
         runtimes: its further runtimes, by name.
         runtime: the one of them that was asked for.
     """
@@ -64,6 +65,7 @@ class TargetInfo:
     module: str
     extra: str = ""
     artifacts: tuple[str, ...] = ()
+    layout: str = ""
     runtimes: Mapping[str, RuntimeInfo] = field(default_factory=dict)
     runtime: str = ""
 
@@ -132,6 +134,7 @@ def target(name: str, runtime: str = "") -> TargetInfo:
         forms=maker.forms,
         precisions=paired.precisions,
         packages=maker.packages,
+        layout=maker.layout,
         extra=f"{maker.extra},{info.extra}",
     )
 
@@ -212,6 +215,7 @@ def _target_info(path: Path, module: str) -> TargetInfo:
             module=module,
             extra=table.get("extra", ""),
             artifacts=tuple(table.get("artifacts", ())),
+            layout=table.get("layout", ""),
             runtimes={name: _runtime_info(each) for name, each in table.get("runtimes", {}).items()},
         )
 

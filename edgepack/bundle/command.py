@@ -24,6 +24,7 @@ def command_line(project: Project, target: str, runtime: str) -> str:
         "--calibration": (data.calibration, None),
         "--held-back": (data.held_back, None),
         "--io": (build.io, defaults.build.io),
+        "--layout": (build.layout, defaults.build.layout),
     }
     for flag, (value, default) in plain.items():
         if value != default:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import shutil
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -248,8 +248,13 @@ def _toolchain(info: TargetInfo) -> dict[str, str]:
         "edgepack": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        **{package: version(package) for package in info.packages},
+        **{package: version(package) for package in info.packages if _is_installed(package)},
     }
+
+
+def _is_installed(package: str) -> bool:
+    """A target may need one framework or another, by the source's."""
+    return next(iter(distributions(name=package)), None) is not None
 
 
 def _report(project: Project, manifest: Manifest, reference: Reference, judged: Judged) -> Report:

@@ -1,6 +1,6 @@
 """The TensorFlow Lite target (see edgepack.target.Target).
 
-What only conversion needs, TensorFlow above all, is imported when it converts: to look into a bundle or to run it, LiteRT
+What only conversion needs, TensorFlow or PyTorch, is imported when it converts: to look into a bundle or to run it, LiteRT
 is enough.
 """
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from edgepack.bundle.manifest import Manifest
+from edgepack.errors import MissingToolError
+from edgepack.layout import turned_inputs
 from edgepack.model import Model
 from edgepack.spec import Arrays
 from edgepack.target import Artifact, Audit, File, Runner, Samples, Tool
@@ -19,6 +21,7 @@ from . import audit, integration
 
 if TYPE_CHECKING:
     from .._tf.model import Frozen
+    from .._torch.model import Program
     from .lowering import TFLiteLowering
     from .runtime import LiteRTRunner
 
@@ -34,11 +37,10 @@ class TFLite:
 
     def lower(self, model: Model, calibration: Samples, workdir: Path) -> TFLiteLowering:
         """Convert to a float .tflite. Raises ModelError."""
-        from .convert import convert
         from .lowering import TFLiteLowering
 
-        frozen = cast("Frozen", model.form("tf"))
-        return TFLiteLowering(convert(frozen), model.signature, calibration)
+        data = _from_torch(model) if "tf" not in model.forms else _from_tensorflow(model)
+        return TFLiteLowering(data, model.signature, calibration)
 
     def open(self, artifact: Artifact, backend: str = "") -> LiteRTRunner:
         """Load into LiteRT on this machine. Raises ModelError."""
@@ -57,6 +59,23 @@ class TFLite:
     def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
         """See integration.files."""
         return integration.files(manifest, golden)
+
+
+def _from_tensorflow(model: Model) -> bytes:
+    from .convert import convert
+
+    return convert(cast("Frozen", model.form("tf")))
+
+
+def _from_torch(model: Model) -> bytes:
+    try:
+        from .torch_convert import convert
+    except ModuleNotFoundError as error:
+        raise MissingToolError(
+            f"A PyTorch model needs the Python package '{error.name}', which is not installed.",
+            "pip install 'edgepack[torch]'",
+        ) from error
+    return convert(cast("Program", model.form("torch")), turned_inputs(model))
 
 
 target = TFLite()

@@ -50,7 +50,7 @@ def test_a_python_file_without_a_function_name(fails, tmp_path):
     assert "model.py:build" in fails(2, "model.py")
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.pt", "model.txt"])
+@pytest.mark.parametrize("name", ["model.onnx", "model.txt"])
 def test_a_wrong_extension(fails, tmp_path, name):
     (tmp_path / name).write_bytes(b"something")
     assert f"{name} is no kind of model" in fails(2, name)

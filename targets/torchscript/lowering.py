@@ -1,0 +1,91 @@
+"""A program as a TorchScript lowering: one graph in float, from which every precision is emitted."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.fx import GraphModule, Node
+
+from edgepack.events import step, warn
+from edgepack.spec import Precision, Signature
+from edgepack.target import Artifact, Lowering, Op, Plan, Samples
+
+from .canonical import canonicalise
+from .emit import emit
+from .graph import NotExportable, calls, capture, constant, is_op, kind
+from .kernels import Limits, absorbed
+from .ranges import Ranges, calibrate
+from .runtime import qnnpack
+from .scripted import ScriptedLowering, script
+from .writer import write
+
+if TYPE_CHECKING:
+    from .._torch.model import Program
+
+PRECISIONS = frozenset({Precision.INT8, Precision.INT8_DYNAMIC, Precision.FLOAT32})
+
+
+def lower(program: Program, calibration: Samples) -> Lowering:
+    """The lowering of a program; one that branches on its data is taken as a whole. Raises ModelError."""
+    try:
+        module = capture(program)
+    except NotExportable as error:
+        lowering = ScriptedLowering(program, script(program))
+        warn(f"The model has no fixed graph, so it is packed without int8 activations: {error}")
+        return lowering
+    canonicalise(module)
+    return TorchScriptLowering(module, program.signature, calibration)
+
+
+class TorchScriptLowering:
+    """See edgepack.target.Lowering."""
+
+    def __init__(self, module: GraphModule, signature: Signature, calibration: Samples) -> None:
+        self._module = module
+        self._signature = signature
+        self._calibration = calibration
+        self._limits = Limits(module)
+
+    @cached_property
+    def ops(self) -> tuple[Op, ...]:
+        """The ops in the order in which they run; a weight that several share counts for the first."""
+        inside = set(absorbed(self._module).values())
+        counted: set[str] = set()
+        found = []
+        for node in calls(self._module):
+            if not is_op(node) or node in inside:
+                continue
+            cannot = self._limits.of(node)
+            size = self._weight_bytes(node, counted)
+            found.append(Op(node.meta["name"], kind(node), size, PRECISIONS - set(cannot), cannot))
+        return tuple(found)
+
+    def _weight_bytes(self, node: Node, counted: set[str]) -> int:
+        size = 0
+        for source in node.all_input_nodes:
+            tensor = constant(self._module, source)
+            if tensor is not None and source.name not in counted:
+                counted.add(source.name)
+                size += tensor.numel() * tensor.element_size()
+        return size
+
+    @cached_property
+    def _ranges(self) -> Ranges:
+        wanted = set()
+        for node in calls(self._module):
+            if is_op(node) and self._limits.is_static(node):
+                wanted |= {node.name, *(source.name for source in node.all_input_nodes)}
+        wanted -= {source.name for source in absorbed(self._module)}
+        with step("calibrate") as calibrating:
+            return calibrate(self._module, self._signature, wanted, self._calibration, calibrating)
+
+    def emit(self, plan: Plan, out: Path) -> Artifact:
+        """Write ``model.ptl`` and ``operators.yaml`` for a plan into ``out``."""
+        static = Precision.INT8 in (plan.default, *plan.ops.values())
+        with qnnpack(), torch.no_grad():
+            ranges = self._ranges if static else {}
+            data = emit(self._module, self._signature, plan, self._limits, ranges)
+        return write(data, out)

@@ -1,0 +1,134 @@
+"""An artifact in PyTorch's lite interpreter on this machine, with the integer kernels that phones have."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch.jit.mobile import _load_for_lite_interpreter
+
+from edgepack.errors import MissingToolError, ModelError, UsageError
+from edgepack.spec import Array, Arrays, Signature
+from edgepack.target import Artifact
+
+from .archive import mistrust, read
+from .audit import op_names, read_signature
+from .machine import Call, check, is_straight, run, walk
+
+ENGINE = "qnnpack"
+
+
+@contextmanager
+def qnnpack() -> Iterator[None]:
+    """Pack and run int8 as phones do. Raises MissingToolError."""
+    if ENGINE not in torch.backends.quantized.supported_engines:
+        raise MissingToolError(
+            "This build of PyTorch has no qnnpack, the integer kernels of phones.",
+            "Install PyTorch from its wheel for x86-64 or arm64.",
+        )
+    _silence()
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = ENGINE
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
+
+
+@cache
+def _silence() -> None:
+    """Have PyTorch say now, and to nobody, that it will drop quantized tensors: it says so once a process.
+
+    The range of PyTorch versions that the target takes ends before that.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.quantize_per_tensor(torch.zeros(1), 1.0, 0, torch.quint8)
+
+
+class LiteRunner:
+    """Real values in and out (see edgepack.target.Runner). Raises ModelError."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._data = artifact.main.read_bytes()
+        try:
+            self._archive = read(self._data)
+            with mistrust():
+                check(self._archive)
+            self.signature: Signature = read_signature(self._archive)
+        except UsageError as error:
+            raise ModelError(error.message, error.hint) from error
+        self._attributes: Sequence[Any] | None = None
+        with qnnpack(), _failing("load"):
+            self._module = _load_for_lite_interpreter(io.BytesIO(self._data))  # type: ignore[no-untyped-call]
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        with torch.inference_mode(), qnnpack(), _failing("run"):
+            made = self._module(*self._tensors(inputs))
+        outputs = made if isinstance(made, tuple | list) else (made,)
+        return {spec.name: _real(value) for spec, value in zip(self.signature.outputs, outputs, strict=True)}
+
+    def layers(self, inputs: Arrays) -> dict[str, Array]:
+        """What each op gives, by its name: the file's own bytecode, followed op by op with the same kernels.
+
+        Empty for a file with branches, or without the code that only torch.jit.load reads.
+        """
+        method = self._archive.forward
+        names = op_names(self._archive)
+        if not is_straight(method) or not self._load_attributes():
+            return {}
+        found: dict[str, Array] = {}
+
+        def compute(call: Call) -> Sequence[Any]:
+            made = run(call)
+            name = names[call.number]
+            is_value = (
+                name
+                and made
+                and isinstance(made[0], torch.Tensor)
+                and not name.endswith((".quantize", ".dequantize"))
+            )
+            if is_value and (made[0].is_quantized or made[0].is_floating_point()) and made[0].numel():
+                found[name] = _real(made[0])
+            return made
+
+        with torch.inference_mode(), qnnpack(), _failing("run"):
+            walk(method, self._tensors(inputs), self._attributes or (), compute)
+        return found
+
+    def _load_attributes(self) -> bool:
+        if self._attributes is None:
+            with qnnpack(), _failing("load"):
+                module = torch.jit.load(io.BytesIO(self._data))  # type: ignore[no-untyped-call]
+            self._attributes = [getattr(module, name) for name, _ in self._archive.attributes]
+        return True
+
+    def _tensors(self, inputs: Arrays) -> list[torch.Tensor]:
+        for spec in self.signature.inputs:
+            if spec.shape and inputs[spec.name].shape != spec.shape:
+                raise ModelError(
+                    f"The input {spec} was given {inputs[spec.name].shape}.", "Build the bundle again."
+                )
+        return [torch.tensor(np.asarray(inputs[spec.name], spec.dtype)) for spec in self.signature.inputs]
+
+
+def _real(made: torch.Tensor) -> Array:
+    return (made.dequantize() if made.is_quantized else made).numpy()
+
+
+@contextmanager
+def _failing(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+        raise ModelError(
+            f"PyTorch's lite interpreter cannot {doing} the artifact: {lines[0][:300]}",
+            "If it names an op, replace it in the model, or choose another --precision.",
+        ) from error
