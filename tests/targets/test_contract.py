@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from edgepack import parity, registry
+from edgepack.model import LoadRequest
 from edgepack.precision.plan import uniform_plan
 from edgepack.spec import Precision, TensorSpec
 from edgepack.target import Plan
+from edgepack.targets._torch import framework as torch_framework
 
 TARGETS = [name for name, info in registry.targets().items() if info.module.startswith("edgepack.targets.")]
 CASES = [(name, precision) for name in TARGETS for precision in registry.target(name).precisions]
@@ -18,9 +21,29 @@ def samples(draw):
     return draw(16, image=(8, 8, 3))
 
 
+class Network(torch.nn.Module):
+    """As small_cnn, but with a channel order of its own."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.second = torch.nn.Conv2d(8, 8, 3, stride=2)
+        self.classes = torch.nn.Linear(72, 4)
+
+    def forward(self, image):
+        x = torch.relu(self.first(image.permute(0, 3, 1, 2)))
+        x = torch.relu(self.second(x)).flatten(1)
+        return {"classes": torch.softmax(4 * self.classes(x), -1)}
+
+
 @pytest.fixture
-def model(bench, small_cnn):
-    return bench.adopt(small_cnn)
+def model(bench, small_cnn, name):
+    """In a form that the target takes."""
+    if "tf" in registry.target(name).forms:
+        return bench.adopt(small_cnn)
+    specs = (TensorSpec("image", (1, 8, 8, 3), "float32"),)
+    return torch_framework.adopt(Network(), LoadRequest("model", sample_specs=specs))
 
 
 def closed(spec: TensorSpec) -> TensorSpec:
