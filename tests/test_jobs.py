@@ -135,7 +135,7 @@ def test_failed_builds_leave_the_previous_bundle_alone(build: Build, workspace: 
 def test_one_target_that_fails_does_not_stop_the_others_and_the_gravest_error_counts(
     edgepack: Build, fake: Callable[[str], str]
 ) -> None:
-    """The model has no TensorFlow form, so tflite fails; the other one fails its gate."""
+    """The model has neither form that tflite takes, so tflite fails; the other one fails its gate."""
     targets = ("--target", "tflite", "--target", "fake")
     done = edgepack("build", fake("broken"), "--data", fake("samples"), *targets, "--json")
     first, second = done.json["bundles"]
@@ -143,7 +143,7 @@ def test_one_target_that_fails_does_not_stop_the_others_and_the_gravest_error_co
     assert second["error"]["kind"] == "gate"
     assert (Path("dist.rejected") / BUNDLE.name / "manifest.json").is_file()
     assert first["error"]["kind"] == "model"
-    assert "takes tf models; this one is numpy" in first["error"]["message"]
+    assert "takes tf or torch models; this one is numpy" in first["error"]["message"]
     assert done.code == 3
 
 
