@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import shutil
 from importlib.metadata import distributions, version
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +13,12 @@ import numpy as np
 from .. import __version__, sources
 from ..errors import UsageError
 from ..model import Model
-from ..parity import MAX_DB, Metrics
+from ..parity import Metrics
 from ..project import Project
 from ..registry import TargetInfo
-from ..spec import Array, TensorSpec
+from ..spec import TensorSpec
 from ..target import Audit, AuditOp, Target
-from . import kit, report
+from . import findings, kit, report
 from .command import command_line
 from .manifest import (
     AgreementEntry,
@@ -38,7 +36,7 @@ from .manifest import (
     SourceEntry,
     TensorEntry,
 )
-from .report import LayerError, Picture, Prediction, Report, Scatter, render
+from .report import render
 
 if TYPE_CHECKING:
     from ..judge import Judged, Reference, Row
@@ -48,10 +46,6 @@ REPORT = "report.html"
 GOLDEN_SAMPLES = 32
 GOLDEN_BYTES = 8_000_000
 """How many golden vectors travel: enough to prove a device, not so many that a bundle weighs more than its model."""
-
-SCATTER_POINTS = 2000
-PICTURES = 6
-TOP = 3
 
 
 def fill(
@@ -66,7 +60,7 @@ def fill(
     shipped = _write_golden(reference, out / "golden")
     manifest = _manifest(project, info, reference, judged, labels, shipped)
     manifest = manifest.model_copy(update={"download": kit.write(target, manifest, out)})
-    (out / REPORT).write_text(render(_report(project, manifest, reference, judged)), encoding="utf-8")
+    (out / REPORT).write_text(render(findings.gather(project, manifest, reference, judged)), encoding="utf-8")
     return manifest
 
 
@@ -255,86 +249,3 @@ def _toolchain(info: TargetInfo) -> dict[str, str]:
 def _is_installed(package: str) -> bool:
     """A target may need one framework or another, by the source's."""
     return next(iter(distributions(name=package)), None) is not None
-
-
-def _report(project: Project, manifest: Manifest, reference: Reference, judged: Judged) -> Report:
-    return Report(
-        manifest=manifest,
-        audit=judged.audit,
-        sizes=_sizes(project, judged),
-        layers=_layers(judged),
-        scatters=_scatters(reference, judged),
-        pictures=_pictures(manifest, reference, judged),
-    )
-
-
-def _sizes(project: Project, judged: Judged) -> tuple[tuple[str, int], ...]:
-    source = Path(project.model.source)
-    sizes = []
-    if source.exists():
-        files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
-        sizes.append((source.name, sum(path.stat().st_size for path in files)))
-    if judged.artifact is not judged.float32:
-        sizes.append((f"float32 {judged.float32.main.name}", judged.float32.bytes))
-    sizes.append((f"this bundle's {judged.artifact.main.name}", judged.artifact.bytes))
-    return tuple(sizes)
-
-
-def _layers(judged: Judged) -> tuple[LayerError, ...]:
-    ops = {op.name: op for op in judged.audit.ops}
-    return tuple(
-        LayerError(
-            layer.name,
-            ops[layer.name].kind,
-            ops[layer.name].precision,
-            math.inf if layer.sqnr_db >= MAX_DB else layer.sqnr_db,
-        )
-        for layer in judged.layers
-        if layer.name in ops
-    )
-
-
-def _scatters(reference: Reference, judged: Judged) -> tuple[Scatter, ...]:
-    """For every output, values of the original beside the artifact's, thinned evenly."""
-    found: dict[str, tuple[list[Array], list[Array]]] = {}
-    pairs = zip(reference.samples.held_back, reference.golden, strict=True)
-    for inputs, golden in islice(pairs, GOLDEN_SAMPLES):
-        outputs = judged.runner(inputs)
-        for name, original in golden.items():
-            per_sample = max(1, SCATTER_POINTS // min(GOLDEN_SAMPLES, len(reference.golden)))
-            picked = np.linspace(0, original.size - 1, min(original.size, per_sample)).astype(np.int64)
-            originals, artifacts = found.setdefault(name, ([], []))
-            originals.append(original.ravel()[picked])
-            artifacts.append(outputs[name].ravel()[picked])
-    return tuple(Scatter(name, np.concatenate(x), np.concatenate(y)) for name, (x, y) in found.items())
-
-
-def _pictures(manifest: Manifest, reference: Reference, judged: Judged) -> tuple[Picture, ...]:
-    """The first held-back samples as pictures, where one input is an image, with both predictions."""
-    inputs = [entry for entry in manifest.inputs if len(entry.shape) == 4 and entry.shape[-1] in (1, 3)]
-    if not inputs:
-        return ()
-    ranked = [entry.name for entry in manifest.outputs if len(entry.shape) == 2 and entry.shape[-1] > 1]
-    pictures = []
-    for arrays, golden in islice(zip(reference.samples.held_back, reference.golden, strict=True), PICTURES):
-        pixels = _pixels(arrays[inputs[0].name][0], raw=inputs[0].image is not None)
-        outputs = judged.runner(arrays)
-        original, artifact = (
-            _predictions(values[ranked[0]], manifest.labels) if ranked else () for values in (golden, outputs)
-        )
-        pictures.append(Picture(pixels, original, artifact))
-    return tuple(pictures)
-
-
-def _pixels(image: Array, raw: bool) -> Array:
-    if not raw:  # whatever range the model wants, stretched to what can be seen
-        low, high = float(image.min()), float(image.max())
-        image = (image - low) * (255 / (high - low) if high > low else 0.0)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
-
-
-def _predictions(scores: Array, labels: tuple[str, ...]) -> tuple[Prediction, ...]:
-    scores = scores[0]
-    best = np.argsort(-scores, kind="stable")[:TOP]
-    named = len(labels) == len(scores)
-    return tuple(Prediction(labels[i] if named else f"class {i}", float(scores[i])) for i in best)
