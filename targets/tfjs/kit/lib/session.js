@@ -232,7 +232,7 @@ function ports(entries) {
 async function read(tensor) {
   if (tensor.isDisposed) return undefined; // the handle of a list that a loop has used up
   const data = await tensor.data();
-  const Wanted = ARRAYS[tensor.dtype]; // after a cast, the cpu backend gives what it cast from
+  const Wanted = ARRAYS[tensor.dtype] ?? data.constructor; // after a cast, the cpu backend gives what it cast from
   // a copy: what the cpu backend gives is its own memory
   const own = data instanceof Wanted ? data.slice() : Wanted.from(data);
   return { data: own, shape: tensor.shape.slice(), dtype: tensor.dtype };
