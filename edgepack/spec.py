@@ -112,6 +112,16 @@ class Affine:
     def is_identity(self) -> bool:
         return self.close_to(Affine((1.0,), (0.0,)))
 
+    def __str__(self) -> str:
+        """In words: ``x * 0.5 - 1``."""
+
+        def show(values: tuple[float, ...]) -> str:
+            each = [f"{value:g}" for value in values]
+            return each[0] if len(set(values)) == 1 else f"({', '.join(each)})"
+
+        offset = f" + {show(self.offset)}" if any(self.offset) else ""
+        return f"x * {show(self.scale)}{offset.replace('+ -', '- ')}"
+
 
 def format_shape(shape: tuple[int | None, ...]) -> str:
     """``(1, None, 3)`` as ``1x?x3``, the form that ``--shape`` takes."""

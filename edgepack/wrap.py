@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 from .errors import UsageError
@@ -107,3 +109,13 @@ class Wrap:
 
     def output(self, name: str) -> OutputWrap | None:
         return dict(self.outputs).get(name)
+
+    def check_outputs(self, names: Sequence[str]) -> None:
+        """Refuse a declaration for an output that the model has not. Raises UsageError with the nearest name."""
+        for name, _ in self.outputs:
+            if name not in names:
+                near = get_close_matches(name, names, 1)
+                raise UsageError(
+                    f"The model has no output '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
+                    f"Its outputs: {', '.join(names)}.",
+                )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,7 +116,7 @@ def _depends_on_inputs(tensor: Any) -> bool:
 
 def realise(function: Function, frozen: Frozen, found: Found, declared: Wrap) -> Wrapped:
     """Put the declared steps around a function, except those that it already does. Raises UsageError."""
-    _check_outputs(frozen.signature, declared)
+    declared.check_outputs([spec.name for spec in frozen.signature.outputs])
     processing: list[tuple[str, str, Where]] = []
     notes: list[str] = []
     inputs, pre = list(function.inputs), {}
@@ -157,7 +156,7 @@ def _input_step(
             "Give one value, or one for every channel.",
         )
     add_affine = not affine.is_identity
-    words = _words(affine)
+    words = str(affine)
     if add_affine and there is not None and there.close_to(affine):
         notes.append(
             f"The source already computes {words} of the input '{spec.name}'; it is not added twice."
@@ -167,7 +166,7 @@ def _input_step(
     elif add_affine:
         if there is not None:
             notes.append(
-                f"The source begins with {_words(there)} of the input '{spec.name}'; the declared {words} comes before it."
+                f"The source begins with {there} of the input '{spec.name}'; the declared {words} comes before it."
             )
         processing.append((spec.name, words, "baked"))
     swap = step.channels == "bgr" and fed[-1] == 3
@@ -188,29 +187,6 @@ def _input_step(
         return tf.cast(value, spec.dtype)
 
     return fed_spec, action
-
-
-def _words(affine: Affine) -> str:
-    def show(values: tuple[float, ...]) -> str:
-        return (
-            f"{values[0]:g}"
-            if len(set(values)) == 1
-            else "(" + ", ".join(f"{value:g}" for value in values) + ")"
-        )
-
-    offset = f" + {show(affine.offset)}" if any(affine.offset) else ""
-    return f"x * {show(affine.scale)}{offset.replace('+ -', '- ')}"
-
-
-def _check_outputs(signature: Signature, declared: Wrap) -> None:
-    names = [spec.name for spec in signature.outputs]
-    for name, _ in declared.outputs:
-        if name not in names:
-            near = get_close_matches(name, names, 1)
-            raise UsageError(
-                f"The model has no output '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
-                f"Its outputs: {', '.join(names)}.",
-            )
 
 
 def _output_steps(

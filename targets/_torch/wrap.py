@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -45,7 +44,7 @@ class Wrapped:
 
 def realise(inputs: tuple[Input, ...], observed: Observed, declared: Wrap) -> Wrapped:
     """The declared steps, except those that the source already does. Raises UsageError."""
-    _check_outputs(observed, declared)
+    declared.check_outputs([each.name for each in observed.outputs])
     wrapped = Wrapped({each.name: each.spec for each in inputs}, scalings=dict(observed.scalings))
     for each in inputs:
         step = declared.input(each.name)
@@ -68,7 +67,7 @@ def _input_step(spec: TensorSpec, step: InputWrap, there: Affine | None, wrapped
             "Give one value, or one for every channel.",
         )
     add_affine = not affine.is_identity
-    words = _words(affine)
+    words = str(affine)
     if add_affine and there is not None and there.close_to(affine):
         wrapped.notes.append(
             f"The source already computes {words} of the input '{spec.name}'; it is not added twice."
@@ -78,7 +77,7 @@ def _input_step(spec: TensorSpec, step: InputWrap, there: Affine | None, wrapped
     elif add_affine:
         if there is not None:
             wrapped.notes.append(
-                f"The source begins with {_words(there)} of the input '{spec.name}'; the declared {words} comes before it."
+                f"The source begins with {there} of the input '{spec.name}'; the declared {words} comes before it."
             )
         wrapped.processing.append((spec.name, words, "baked"))
     swap = step.channels == "bgr" and fed[-1] == 3
@@ -115,29 +114,6 @@ def _composed(steps: list[Affine], swap: bool) -> Affine:
         scale = tuple(a * b for a, b in zip(scale, by, strict=True))
         offset = tuple(a * b + c for a, b, c in zip(offset, by, plus, strict=True))
     return Affine(scale[::-1], offset[::-1]) if swap else Affine(scale, offset)
-
-
-def _words(affine: Affine) -> str:
-    def show(values: tuple[float, ...]) -> str:
-        return (
-            f"{values[0]:g}"
-            if len(set(values)) == 1
-            else "(" + ", ".join(f"{value:g}" for value in values) + ")"
-        )
-
-    offset = f" + {show(affine.offset)}" if any(affine.offset) else ""
-    return f"x * {show(affine.scale)}{offset.replace('+ -', '- ')}"
-
-
-def _check_outputs(observed: Observed, declared: Wrap) -> None:
-    names = [each.name for each in observed.outputs]
-    for name, _ in declared.outputs:
-        if name not in names:
-            near = get_close_matches(name, names, 1)
-            raise UsageError(
-                f"The model has no output '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
-                f"Its outputs: {', '.join(names)}.",
-            )
 
 
 def _output_steps(observed: Observed, declared: Wrap, wrapped: Wrapped) -> None:
