@@ -6,15 +6,15 @@ of the filter for the language, or as the identifiers made here; never in a comm
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from edgepack.bundle.literals import cpp, identifiers, kotlin, python, swift
 from edgepack.bundle.manifest import Manifest, TensorEntry
 from edgepack.errors import InternalError
 from edgepack.spec import Array, Arrays, Precision
@@ -32,14 +32,6 @@ ELEMENTS = {
     "int8": "Int8",
 }
 """The element types that the kit reads and writes; TensorFlow Lite's own names for them."""
-
-# Kotlin's and Swift's; what is a keyword in one is avoided in both, so that the two kits have the same names.
-KEYWORDS = """
-as break class continue do else false for fun if in interface is null object package return super this throw true try
-typealias typeof val var when while any associatedtype await case catch default defer deinit enum extension fallthrough
-fileprivate func guard import init inout internal let nil open operator precedencegroup private protocol public repeat
-rethrows self static struct subscript switch throws where
-"""
 
 
 @dataclass(frozen=True)
@@ -126,28 +118,6 @@ def _port(manifest: Manifest, entry: TensorEntry, identifier: str) -> Port:
     )
 
 
-def identifiers(names: Iterable[str]) -> list[str]:
-    """A valid, distinct camelCase identifier for every name.
-
-    They differ in more than case: Kotlin makes ``getImage()`` of both ``image`` and ``Image``.
-    """
-    made: list[str] = []
-    taken: set[str] = set()
-    for name in names:
-        words = re.findall(r"[A-Za-z0-9]+", name) or ["tensor"]
-        first = words[0].lower() if words[0].isupper() else words[0][0].lower() + words[0][1:]
-        base = first + "".join(word[0].upper() + word[1:] for word in words[1:])
-        if base[0].isdigit():
-            base = f"tensor{base}"
-        if base.lower() in KEYWORDS.split():
-            base = f"{base}_"
-        free = (base if count == 1 else f"{base}{count}" for count in itertools.count(1))
-        identifier = next(candidate for candidate in free if candidate.lower() not in taken)
-        taken.add(identifier.lower())
-        made.append(identifier)
-    return made
-
-
 def _numbers(vector: Array) -> str:
     """All values, row-major; nine digits tell one float32 from the next."""
     flat = np.ravel(vector)
@@ -176,39 +146,3 @@ def _environment() -> Environment:
 def float32(value: float) -> str:
     """The shortest decimal number that stands for this float32: what a float literal must be to equal the file's scale."""
     return str(np.float32(value))
-
-
-def python(text: str) -> str:
-    """A Python string literal."""
-    return _literal(text, '"\\', lambda char: f"\\U{ord(char):08x}")
-
-
-def kotlin(text: str) -> str:
-    """A Kotlin string literal."""
-
-    def escape(char: str) -> str:
-        units = np.frombuffer(char.encode("utf-16-le", "replace"), "<u2")
-        return "".join(f"\\u{unit:04x}" for unit in units)
-
-    return _literal(text, '"\\$', escape)
-
-
-def swift(text: str) -> str:
-    """A Swift string literal."""
-    return _literal(text, '"\\', lambda char: f"\\u{{{ord(char):x}}}")
-
-
-def cpp(text: str) -> str:
-    """A C++ string literal, UTF-8. Octal escapes, as these end after three digits; ``?`` may begin a trigraph."""
-    return _literal(
-        text, '"\\?', lambda char: "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "replace"))
-    )
-
-
-def _literal(text: str, special: str, escape: Callable[[str], str]) -> str:
-    """Between quotes, with everything escaped that is special or cannot be seen (a bidirectional override, say)."""
-    return (
-        '"'
-        + "".join(escape(char) if char in special or not char.isprintable() else char for char in text)
-        + '"'
-    )

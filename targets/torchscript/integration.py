@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from edgepack.bundle.literals import cpp, identifiers, kotlin, python, swift
 from edgepack.bundle.manifest import Manifest, TensorEntry
 from edgepack.errors import InternalError
 from edgepack.spec import Array, Arrays, Precision
 from edgepack.target import File
-
-from .literals import cpp, identifiers, kotlin, python, swift
 
 KIT = Path(__file__).with_name("kit")
 

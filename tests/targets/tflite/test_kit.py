@@ -20,6 +20,7 @@ from flatbuffers import Builder
 from PIL import Image
 from tree_sitter import Language, Node, Parser
 
+from edgepack.bundle import literals
 from edgepack.bundle.manifest import (
     AuditEntry,
     GateEntry,
@@ -353,7 +354,7 @@ def test_hostile_names_and_labels_stay_within_string_literals(attacked):
 
 def test_identifiers_are_valid_and_distinct():
     names = ["class", "input:0", "input_0", "Input0", "3d", "猫", "", "URL", "pixel_values", 'a"b', "Class"]
-    made = integration.identifiers(names)
+    made = literals.identifiers(names)
     assert made == [
         "class_", "input0", "input02", "input03", "tensor3d", "tensor", "tensor2", "url", "pixelValues", "aB", "class_2",
     ]  # fmt: skip
