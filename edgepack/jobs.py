@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import pipeline, readers, registry, sources, worker
+from . import frameworks, pipeline, readers, registry, sources, worker
 from .agreement import pairwise
 from .bundle import compose
 from .bundle.manifest import AgreementEntry, Manifest, bundle_name
@@ -85,7 +85,10 @@ def run(
         stack.enter_context(folder(Path(project.build.out)))
         drafts = [_reserve(project, info, force, stack) for info in infos]
         recorded = None
-        if len(infos) > 1:
+        takers = [draft.info for draft in drafts if draft.job.error is None]
+        if len(takers) > 1 or any(
+            sources.is_asked_elsewhere(project.model.source, info.forms) for info in takers
+        ):
             shared = stack.enter_context(scratch_folder())
             recorded = _record(project, drafts, shared, lane(""), debug)
         _build_all(project, drafts, recorded, lane, debug, at_once or os.cpu_count() or 1)
@@ -110,6 +113,7 @@ def _reserve(project: Project, info: TargetInfo, force: bool, stack: ExitStack) 
     name = bundle_name(project.name, project.model.version, info.name, info.runtime, project.build.precision)
     draft = _Draft(info, Job(info.label, project.build.precision), Path(project.build.out) / name)
     with _noting(draft.job):
+        sources.check_form(project.model.source, info)
         draft.place = stack.enter_context(reserve(draft.destination, force))
     return draft
 
@@ -136,7 +140,7 @@ def _record(
             pipeline.record,
             project,
             shared,
-            env=_env(drafts[0].info),
+            env=frameworks.environment(),
             listener=listener,
             scratch=(shared,),
             debug=debug,
@@ -193,7 +197,7 @@ def _build(
             place.workdir,
             place.staging,
             recorded,
-            env=_env(draft.info),
+            env=frameworks.environment(draft.info.forms),
             listener=listen,
             scratch=(place.staging, place.workdir, *shared),
             debug=debug,
@@ -231,15 +235,6 @@ def _finish(project: Project, draft: _Draft) -> None:
             draft.job.path, draft.job.zip_bytes = _ship(
                 draft.place.staging, draft.destination, project.build.zip
             )
-
-
-def _env(target: TargetInfo) -> dict[str, str]:
-    return {
-        key: value
-        for info in registry.frameworks()
-        if info.form in target.forms
-        for key, value in info.env.items()
-    }
 
 
 def _ship(staging: Path, destination: Path, as_zip: bool) -> tuple[Path, int | None]:

@@ -31,11 +31,16 @@ FURTHER_SAMPLES = 4
 
 @dataclass(frozen=True)
 class Reference:
-    """The original: the loaded model, its samples, and its answers to the held-back ones."""
+    """The original: the loaded model, its samples, and its answers to the held-back ones.
+
+    Attributes:
+        origin: the form of the framework in which it was asked.
+    """
 
     model: Model
     samples: SampleSet
     golden: Records
+    origin: str = ""
 
 
 @dataclass(frozen=True)

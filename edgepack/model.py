@@ -57,6 +57,8 @@ class LoadRequest:
         sample_specs: what the first sample looks like, where that can be told without the model; used for sources that
             do not know their own inputs.
         allow_code: whether code stored inside a model file (Lambda layers) may run.
+        weights: a file that the framework of the original handed over, in place of those of what a factory made.
+        original: the signature in that framework, for one that stands in: it tells the order of inputs and outputs.
     """
 
     name: str
@@ -66,6 +68,37 @@ class LoadRequest:
     sample_specs: tuple[TensorSpec, ...] = ()
     wrap: Wrap = field(default_factory=Wrap)
     allow_code: bool = False
+    weights: Path | None = None
+    original: Signature | None = None
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """What a factory made, for the processes that call it again: its weights may be drawn anew each time.
+
+    Attributes:
+        weights: for ``LoadRequest.weights``.
+        source: a model file that holds it all, if there can be one.
+    """
+
+    weights: Path | None = None
+    source: Path | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The source, as the process found it that asked the original.
+
+    Attributes:
+        form: that of the source's own framework.
+        signature: of the original there.
+        sample_specs: see LoadRequest.
+    """
+
+    form: str
+    signature: Signature
+    sample_specs: tuple[TensorSpec, ...] = ()
+    handed_over: HandedOver = field(default_factory=HandedOver)
 
 
 class Framework(Protocol):
@@ -77,4 +110,8 @@ class Framework(Protocol):
 
     def adopt(self, made: object, request: LoadRequest) -> Model:
         """The model in an object that the user's factory returned. Raises ModelError, UsageError."""
+        ...
+
+    def hand_over(self, made: object, folder: Path) -> HandedOver:
+        """Write what is needed to make the same object again, here or in a framework that stands in."""
         ...

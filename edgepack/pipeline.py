@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from .errors import ModelError
 from .events import step, warn
 from .judge import Judge, Reference
 from .layout import channels_last
-from .model import Model
+from .model import Model, Origin
 from .project import Project
 from .records import Records, RecordWriter
 from .samples import SampleSet, collect
-from .spec import Arrays
+from .spec import Arrays, Signature
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Recorded:
 
     samples: SampleSet
     golden: Records
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -50,24 +52,23 @@ def build(
     """Make the bundle of one target in the empty folder ``out``. Runs in a process of its own.
 
     Args:
-        recorded: by ``record``, where there are several targets.
+        recorded: by ``record``, where there are several targets, or the original is asked in another framework.
 
     Raises:
         EdgepackError: the source cannot be loaded or lowered, or the samples do not fit.
     """
     info = registry.target(target_name, project.build.runtime)
-    model = load(project, quiet=recorded is not None)
-    if not model.forms & set(info.forms):
-        raise ModelError(
-            f"The target '{info.name}' takes {' or '.join(info.forms)} models; "
-            f"this one is {' or '.join(sorted(model.forms))}.",
-            "Choose another --target: edgepack targets lists them.",
-        )
-    recorded = recorded or ask(project, model, workdir)
-    samples = recorded.samples
+    if recorded is None:
+        model = _load(project, lambda: sources.load(project, info))
+        samples, golden = ask(project, model, workdir)
+        origin = next(iter(model.forms))
+    else:
+        model = _load(project, lambda: sources.load(project, info, recorded.origin), quiet=True)
+        samples, golden, origin = recorded.samples, recorded.golden, recorded.origin.form
+        _check_same(recorded.origin.signature, model)
     if info.layout == "NHWC" and project.build.layout == "auto":
         model, samples = channels_last(model, samples)
-    reference = Reference(model, samples, recorded.golden)
+    reference = Reference(model, samples, golden, origin)
     target = registry.load_target(info)
     with step("lower"):
         lowering = target.lower(model, samples.calibration, workdir)
@@ -81,14 +82,23 @@ def build(
 
 
 def record(project: Project, workdir: Path) -> Recorded:
-    """Load the source and ask it, once for all targets. Runs in a process of its own."""
-    return ask(project, load(project), workdir)
+    """Load the source in its own framework and ask it, once for all targets. Runs in a process of its own."""
+    origins: list[Origin] = []
+
+    def original() -> Model:
+        model, origin = sources.original(project, workdir)
+        origins.append(origin)
+        return model
+
+    model = _load(project, original)
+    samples, golden = ask(project, model, workdir)
+    return Recorded(samples, golden, *origins)
 
 
-def load(project: Project, quiet: bool = False) -> Model:
+def _load(project: Project, source: Callable[[], Model], quiet: bool = False) -> Model:
     """The original; ``quiet`` where its notes have been told."""
     with step("load") as loading:
-        model = sources.load(project)
+        model = source()
         compose.check_labels(project, model)
         loading.detail = ", ".join(map(str, model.signature.inputs))
     for note in () if quiet else model.notes:
@@ -96,7 +106,7 @@ def load(project: Project, quiet: bool = False) -> Model:
     return model
 
 
-def ask(project: Project, model: Model, workdir: Path) -> Recorded:
+def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Records]:
     """Read the samples, and record the original's answers to the held-back ones."""
     with step("samples") as reading:
         samples = collect(project.data_request, model, project.wrap, workdir, reading)
@@ -107,7 +117,21 @@ def ask(project: Project, model: Model, workdir: Path) -> Recorded:
                 answers = model(inputs)
                 _check_finite(answers, writer.count)
                 writer.write(answers)
-    return Recorded(samples, writer.records)
+    return samples, writer.records
+
+
+def _check_same(original: Signature, model: Model) -> None:
+    """Refuse a source that has other inputs or outputs now than when the original was asked. Raises ModelError."""
+    for was, now in (
+        (original.inputs, model.signature.inputs),
+        (original.outputs, model.signature.outputs),
+    ):
+        if [(spec.name, spec.shape) for spec in was] != [(spec.name, spec.shape) for spec in now]:
+            raise ModelError(
+                f"The original has {', '.join(map(str, was))}; "
+                f"loaded for this target, it has {', '.join(map(str, now))}.",
+                "Name the inputs and outputs in the model, and let it not depend on where it is loaded.",
+            )
 
 
 def _check_finite(answers: Arrays, number: int) -> None:

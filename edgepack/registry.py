@@ -1,6 +1,6 @@
-"""What targets and frameworks there are: the listing of targets/ plus the entry points ``edgepack.targets``.
+"""What targets there are: the listing of targets/ plus the entry points ``edgepack.targets``.
 
-Reads TOML files only; nothing heavy is imported until ``load_target`` or ``load_framework``.
+Reads TOML files only; nothing heavy is imported until ``load_target``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import MissingToolError, ModelError, UsageError
-from .model import Framework
 from .spec import Precision
 from .target import IO, Paired, Target
 
@@ -48,7 +47,8 @@ class TargetInfo:
 
     Attributes:
         forms: the forms of a model that the target can lower, best first.
-        packages: the distributions whose versions belong in the toolchain record.
+        packages: the distributions whose versions belong in the toolchain record, whatever the source.
+        form_packages: those that it needs besides for one form or another.
         extra: ``pip install edgepack[extra]`` brings them.
         module: where ``target`` is.
         artifacts: the suffixes of the files that its runtime opens.
@@ -66,6 +66,7 @@ class TargetInfo:
     extra: str = ""
     artifacts: tuple[str, ...] = ()
     layout: str = ""
+    form_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runtimes: Mapping[str, RuntimeInfo] = field(default_factory=dict)
     runtime: str = ""
 
@@ -82,27 +83,6 @@ class TargetInfo:
     def io(self, wanted: IO) -> IO:
         """How inputs and outputs are: as wanted, unless the runtime takes them in one way alone."""
         return self.paired.io if self.paired else wanted
-
-
-@dataclass(frozen=True)
-class FrameworkInfo:
-    """A framework.toml.
-
-    Attributes:
-        form: the form it loads sources into.
-        suffixes: of the model files it reads.
-        folder_marks: a folder with one of these files is one of its models.
-        modules: the top-level modules whose classes a factory of this framework returns.
-        env: the environment that it must be imported under.
-    """
-
-    form: str
-    suffixes: tuple[str, ...]
-    folder_marks: tuple[str, ...]
-    modules: tuple[str, ...]
-    module: str
-    extra: str
-    env: dict[str, str] = field(default_factory=dict)
 
 
 def targets() -> dict[str, TargetInfo]:
@@ -134,6 +114,7 @@ def target(name: str, runtime: str = "") -> TargetInfo:
         forms=maker.forms,
         precisions=paired.precisions,
         packages=maker.packages,
+        form_packages=maker.form_packages,
         layout=maker.layout,
         extra=f"{maker.extra},{info.extra}",
     )
@@ -151,42 +132,16 @@ def target_of_artifact(path: Path) -> TargetInfo | None:
     return next((info for info in targets().values() if path.suffix.lower() in info.artifacts), None)
 
 
-def frameworks() -> tuple[FrameworkInfo, ...]:
-    """All frameworks that sources can come from."""
-    return tuple(
-        _framework_info(path, f"edgepack.targets.{path.parent.name}")
-        for path in sorted(BUILT_IN.glob("_*/framework.toml"))
-    )
-
-
-def framework_of_path(path: Path) -> FrameworkInfo | None:
-    """The framework that reads this file or folder, by its suffix or its marks."""
-    for info in frameworks():
-        if path.suffix in info.suffixes or any((path / mark).is_file() for mark in info.folder_marks):
-            return info
-    return None
-
-
-def framework_of_object(made: object) -> FrameworkInfo | None:
-    """The framework whose class this object has."""
-    roots = {cls.__module__.partition(".")[0] for cls in type(made).__mro__}
-    return next((info for info in frameworks() if roots & set(info.modules)), None)
-
-
 def load_target(info: TargetInfo) -> Target:
     """Import the target. Raises MissingToolError when its extra is not installed."""
-    own = cast(Target, _import(f"{info.module}.target", info.extra, f"The target '{info.name}'").target)
+    own = cast(Target, imported(f"{info.module}.target", info.extra, f"The target '{info.name}'").target)
     if info.paired is None:
         return own
     return Paired(load_target(target(info.paired.maker)), own, info.paired.backends)
 
 
-def load_framework(info: FrameworkInfo) -> Framework:
-    """Import the framework's loader. Raises MissingToolError when its extra is not installed."""
-    return cast(Framework, _import(f"{info.module}.framework", info.extra, f"A source for '{info.form}'"))
-
-
-def _import(module: str, extra: str, what: str) -> Any:
+def imported(module: str, extra: str, what: str) -> Any:
+    """The module. Raises MissingToolError when something that it imports is not installed."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -204,7 +159,7 @@ def _plugins() -> Iterator[tuple[Path, str]]:
 
 
 def _target_info(path: Path, module: str) -> TargetInfo:
-    with _mended_by_reinstalling(path):
+    with mended_by_reinstalling(path):
         table = tomllib.loads(path.read_text())
         return TargetInfo(
             name=table["name"],
@@ -216,6 +171,7 @@ def _target_info(path: Path, module: str) -> TargetInfo:
             extra=table.get("extra", ""),
             artifacts=tuple(table.get("artifacts", ())),
             layout=table.get("layout", ""),
+            form_packages={form: tuple(each) for form, each in table.get("form_packages", {}).items()},
             runtimes={name: _runtime_info(each) for name, each in table.get("runtimes", {}).items()},
         )
 
@@ -230,22 +186,9 @@ def _runtime_info(table: Mapping[str, Any]) -> RuntimeInfo:
     )
 
 
-def _framework_info(path: Path, module: str) -> FrameworkInfo:
-    with _mended_by_reinstalling(path):
-        table = tomllib.loads(path.read_text())
-        return FrameworkInfo(
-            form=table["form"],
-            suffixes=tuple(table["suffixes"]),
-            folder_marks=tuple(table["folder_marks"]),
-            modules=tuple(table["modules"]),
-            module=module,
-            extra=table["extra"],
-            env=table.get("env", {}),
-        )
-
-
 @contextmanager
-def _mended_by_reinstalling(path: Path) -> Iterator[None]:
+def mended_by_reinstalling(path: Path) -> Iterator[None]:
+    """What is wrong with one of edgepack's own TOML files, as a ModelError."""
     try:
         yield
     except (OSError, KeyError, TypeError, ValueError) as error:  # a TOMLDecodeError is a ValueError

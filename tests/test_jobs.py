@@ -143,7 +143,7 @@ def test_one_target_that_fails_does_not_stop_the_others_and_the_gravest_error_co
     assert second["error"]["kind"] == "gate"
     assert (Path("dist.rejected") / BUNDLE.name / "manifest.json").is_file()
     assert first["error"]["kind"] == "model"
-    assert "takes tf or torch models; this one is numpy" in first["error"]["message"]
+    assert "takes TensorFlow or PyTorch models; this one is of numpy" in first["error"]["message"]
     assert done.code == 3
 
 

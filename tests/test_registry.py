@@ -1,4 +1,4 @@
-"""Targets and frameworks: listed from TOML files and entry points without importing them."""
+"""Targets: listed from TOML files and entry points without importing them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from edgepack import registry
 from edgepack.errors import MissingToolError, ModelError, UsageError
-from edgepack.registry import FrameworkInfo, TargetInfo
+from edgepack.registry import TargetInfo
 from edgepack.spec import Precision
 
 pytestmark = pytest.mark.usefixtures("workspace")
@@ -84,13 +84,6 @@ def test_a_target_whose_packages_are_missing_says_what_to_install() -> None:
     assert error.value.hint == "pip install 'edgepack[lacking]'"
 
 
-def test_a_framework_that_is_missing_says_what_to_install() -> None:
-    info = FrameworkInfo("tf", (), (), (), module="no_such_module", extra="tflite")
-    with pytest.raises(MissingToolError, match="'no_such_module'") as error:
-        registry.load_framework(info)
-    assert error.value.hint == "pip install 'edgepack[tflite]'"
-
-
 @pytest.mark.parametrize("broken", ["name = ", 'summary = "no name"', toml("x").replace("[]", '["int4"]')])
 def test_a_broken_target_file_is_named(broken: str) -> None:
     plug_in("broken_plugin", broken)
@@ -106,29 +99,3 @@ def test_a_plugin_that_was_removed_by_hand_is_passed_over() -> None:
     Path("plugins/removed/removed/__init__.py").unlink()
     Path("plugins/removed/removed").rmdir()
     assert "removed" not in registry.targets()
-
-
-@pytest.mark.parametrize(
-    ("name", "form"), [("a.keras", "tf"), ("a.H5", None), ("a.h5", "tf"), ("a.onnx", None), ("a", None)]
-)
-def test_a_file_belongs_to_the_framework_of_its_suffix(name: str, form: str | None) -> None:
-    found = registry.framework_of_path(Path(name))
-    assert (found.form if found else None) == form
-
-
-def test_a_folder_belongs_to_the_framework_whose_mark_is_in_it() -> None:
-    Path("saved").mkdir()
-    assert registry.framework_of_path(Path("saved")) is None
-    Path("saved/saved_model.pb").touch()
-    found = registry.framework_of_path(Path("saved"))
-    assert found is not None
-    assert found.form == "tf"
-
-
-def test_an_object_belongs_to_the_framework_of_its_class_or_a_base() -> None:
-    base = type("Layer", (), {"__module__": "keras.src.layers"})
-    mine = type("MyModel", (base,), {"__module__": "model"})
-    found = registry.framework_of_object(mine())
-    assert found is not None
-    assert found.form == "tf"
-    assert registry.framework_of_object(object()) is None

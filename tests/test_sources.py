@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepack import sources
+from edgepack import registry, sources
 from edgepack.errors import EdgepackError, ModelError, UsageError
 from edgepack.project import Project
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("workspace")
 
 
 def load(source: str) -> object:
-    return sources.load(Project.model_validate({"model": {"source": source}}))
+    return sources.load(Project.model_validate({"model": {"source": source}}), registry.target("fake"))
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,49 @@ def test_a_folder_is_identified_by_its_names_and_bytes() -> None:
     first = digest(a="1", b="2")
     assert first == digest(b="2", a="1")
     assert len({first, digest(a="2", b="1"), digest(a="1", c="2"), digest(a="12")}) == 4
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "takes", "hint"),
+    [
+        ("saved", "torchscript", "takes PyTorch models; this one is of TensorFlow", ".keras"),
+        ("a.pt2", "tfjs", "takes TensorFlow models; this one is of PyTorch", "--runtime litert"),
+        ("a.pt2", "fake", "takes numpy models; this one is of PyTorch", "tflite, torchscript"),
+    ],
+)
+def test_a_file_that_the_target_cannot_take_is_refused_unopened_with_the_way_round(
+    source: str, target: str, takes: str, hint: str
+) -> None:
+    Path("saved").mkdir()
+    Path("saved/saved_model.pb").touch()
+    Path("a.pt2").touch()
+    with pytest.raises(ModelError, match=takes) as error:
+        sources.check_form(source, registry.target(target))
+    assert hint in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "runtime"),
+    [("a.keras", "torchscript", ""), ("a.pt2", "tfjs", "litert"), ("m.py:build", "torchscript", "")],
+)
+def test_what_the_target_may_take_is_let_through(source: str, target: str, runtime: str) -> None:
+    Path("a.keras").touch()
+    Path("a.pt2").touch()
+    sources.check_form(source, registry.target(target, runtime))
+
+
+@pytest.mark.parametrize(
+    ("source", "forms", "elsewhere"),
+    [
+        ("a.keras", ("torch",), True),
+        ("a.keras", ("tf", "torch"), False),
+        ("a.pt2", ("torch",), False),
+        ("a.pt2", ("tf",), False),  # it is refused
+        ("m.py:build", ("torch",), True),  # for all that is known before it is called
+        ("m.py:build", ("tf", "torch"), False),
+    ],
+)
+def test_an_original_is_asked_elsewhere_where_another_framework_stands_in_for_its_own(
+    source: str, forms: tuple[str, ...], elsewhere: bool
+) -> None:
+    assert sources.is_asked_elsewhere(source, forms) is elsewhere

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 import shutil
-from importlib.metadata import distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import __version__, sources
+from .. import __version__, frameworks, sources
 from ..errors import UsageError
 from ..model import Model
 from ..parity import Metrics
@@ -150,7 +150,7 @@ def _manifest(
         golden=GoldenEntry(measured=measured, shipped=shipped),
         notes=(*reference.model.notes, *judged.cautions),
         command=command_line(project, info.name, info.runtime),
-        toolchain=_toolchain(info),
+        toolchain=_toolchain(info, reference),
     )
 
 
@@ -237,15 +237,17 @@ def _entries(ops: tuple[AuditOp, ...]) -> tuple[IslandEntry, ...]:
     return tuple(IslandEntry(op=op.name, kind=op.kind, reason=op.reason) for op in ops)
 
 
-def _toolchain(info: TargetInfo) -> dict[str, str]:
+def _toolchain(info: TargetInfo, reference: Reference) -> dict[str, str]:
+    """The versions of all that had a part in the bundle."""
+    forms = reference.model.forms & set(info.forms)
+    packages = {*info.packages, *(package for form in forms for package in info.form_packages.get(form, ()))}
+    for framework in frameworks.every():
+        stands_in = framework.stands_in_for == reference.origin and framework.form in forms
+        if stands_in or (not framework.stands_in_for and framework.form in {*forms, reference.origin}):
+            packages |= set(framework.packages)
     return {
         "edgepack": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        **{package: version(package) for package in info.packages if _is_installed(package)},
+        **{package: version(package) for package in sorted(packages)},
     }
-
-
-def _is_installed(package: str) -> bool:
-    """A target may need one framework or another, by the source's."""
-    return next(iter(distributions(name=package)), None) is not None

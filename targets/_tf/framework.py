@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 
 import keras
 import tensorflow as tf
 
 from edgepack.errors import ModelError
-from edgepack.model import LoadRequest
+from edgepack.model import HandedOver, LoadRequest
 
-from . import keras_source, module_source, saved_model_source
+from .._keras import source as keras_source
+from . import module_source, saved_model_source
 from .model import TFModel, build
 
 
@@ -31,3 +33,8 @@ def adopt(made: object, request: LoadRequest) -> TFModel:
         f"The factory returned a {type(made).__module__}.{type(made).__qualname__}.",
         "Return a keras.Model, or a tf.Module with a tf.function(input_signature=...).",
     )
+
+
+def hand_over(made: object, folder: Path) -> HandedOver:
+    """Of a Keras model, all that can be written; of other objects nothing."""
+    return keras_source.hand_over(made, folder) if isinstance(made, keras.Model) else HandedOver()

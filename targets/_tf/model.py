@@ -14,8 +14,8 @@ from edgepack.errors import EdgepackError, ModelError, UsageError
 from edgepack.model import LoadRequest, Where
 from edgepack.spec import Affine, Array, Arrays, Signature, TensorSpec, format_shape
 
+from .._keras.function import Function, Tensors
 from . import wrap
-from .function import Function, Tensors
 
 BOUNDARY = {"int64": "int32", "uint32": "int32", "uint64": "int32", "int16": "int32", "float64": "float32"}
 """What a mobile runtime takes instead of the types that only servers like."""

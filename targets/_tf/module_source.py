@@ -10,7 +10,7 @@ from edgepack.errors import ModelError, UsageError
 from edgepack.model import LoadRequest
 from edgepack.spec import TensorSpec
 
-from .function import Function, Tensors, named_outputs
+from .._keras.function import Function, Tensors, named_outputs
 
 USUAL = ("serve", "predict", "__call__", "call", "forward", "infer")
 

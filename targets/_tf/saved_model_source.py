@@ -13,7 +13,7 @@ from edgepack.errors import ModelError
 from edgepack.model import LoadRequest
 from edgepack.spec import TensorSpec
 
-from .function import Function, Tensors
+from .._keras.function import Function, Tensors
 from .module_source import choose
 
 INTERNAL = "__saved_model_init_op"

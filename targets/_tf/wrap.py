@@ -14,7 +14,7 @@ from edgepack.model import Where
 from edgepack.spec import Affine, Signature, TensorSpec
 from edgepack.wrap import InputWrap, Wrap
 
-from .function import Function, Tensors
+from .._keras.function import Function, Tensors
 
 if TYPE_CHECKING:
     from .model import Frozen

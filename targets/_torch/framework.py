@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from edgepack.errors import ModelError
-from edgepack.model import LoadRequest
+from edgepack.model import HandedOver, LoadRequest
 
 from . import exported_source, files, module_source, scripted_source
 from .model import TorchModel, build
@@ -20,7 +22,18 @@ def load(request: LoadRequest) -> TorchModel:
 
 def adopt(made: object, request: LoadRequest) -> TorchModel:
     """The model in what a factory returned. Raises ModelError, UsageError."""
+    if request.weights is not None and isinstance(made, torch.nn.Module):
+        made.load_state_dict(torch.load(request.weights, map_location="cpu", weights_only=True))
     return build(_source(made, request), request)
+
+
+def hand_over(made: object, folder: Path) -> HandedOver:
+    """The weights of a module; of other objects, which have theirs in them, nothing."""
+    if not isinstance(made, torch.nn.Module):
+        return HandedOver()
+    weights = folder / "original.weights.pt"
+    torch.save(made.state_dict(), weights)
+    return HandedOver(weights)
 
 
 def _source(made: object, request: LoadRequest) -> Source:

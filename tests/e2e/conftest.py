@@ -42,6 +42,13 @@ class Ended:
     def outputs(self) -> dict[str, dict[str, Any]]:
         return self.bundle["parity"]["host"]["outputs"]
 
+    def agreement(self, one: str, other: str) -> list[dict[str, Any]]:
+        """How far two targets' answers agree, output by output."""
+        (found,) = (
+            each for each in json.loads(self.out)["agreements"] if set(each["targets"]) == {one, other}
+        )
+        return list(found["outputs"].values())
+
     @property
     def islands(self) -> set[str]:
         return {island["kind"] for island in self.bundle["audit"]["float_islands"]}

@@ -1,4 +1,4 @@
-"""The one shape that every TensorFlow source is brought into: a function from named tensors to named tensors."""
+"""The one shape that every Keras and TensorFlow source is brought into: a function from named tensors to named tensors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from edgepack.spec import TensorSpec
 
-Tensors = Mapping[str, Any]  # tf.Tensor by name
+Tensors = Mapping[str, Any]  # the framework's own, by name
 
 
 @dataclass(frozen=True)
 class Function:
-    """A source as TensorFlow sees it.
+    """A source as its framework sees it.
 
     Attributes:
         inputs: as the source declares them; dimensions may be unknown.

@@ -15,7 +15,7 @@ import h5py
 import keras
 
 from edgepack.errors import ModelError, UsageError
-from edgepack.model import LoadRequest
+from edgepack.model import HandedOver, LoadRequest
 from edgepack.spec import TensorSpec
 
 from . import keras2
@@ -98,8 +98,35 @@ def _explain(error: Exception, request: LoadRequest) -> ModelError:
     )
 
 
+def hand_over(model: keras.Model, folder: Path) -> HandedOver:
+    """Write its weights, and where it can say all of itself, the whole model."""
+    weights, source = folder / "original.weights.h5", folder / "original.keras"
+    model.save_weights(weights)
+    try:
+        model.save(source)
+    except (
+        Exception
+    ):  # a class of the user's own that has no config; the weights then go into what the factory makes
+        return HandedOver(weights)
+    return HandedOver(weights, source)
+
+
 def function(model: keras.Model, request: LoadRequest) -> Function:
-    """A built or buildable model as a function. Raises UsageError when its inputs cannot be told."""
+    """A built or buildable model as a function. Raises UsageError when its inputs cannot be told; ModelError."""
+    made = _function(model, request)
+    if request.weights is not None:
+        if not model.built:
+            made.call({spec.name: _zeros(spec, request) for spec in made.inputs})
+        model.load_weights(request.weights)
+    return made
+
+
+def _zeros(spec: TensorSpec, request: LoadRequest) -> Any:
+    given = request.shapes[spec.name][0] if spec.name in request.shapes else spec.shape
+    return keras.ops.zeros([size or 1 for size in given], spec.dtype)
+
+
+def _function(model: keras.Model, request: LoadRequest) -> Function:
     _compute_in_float32(model)
     if isinstance(model, keras.Sequential) and not model.built:
         (spec, *_) = _given_inputs(model, request)
