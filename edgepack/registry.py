@@ -48,7 +48,7 @@ class TargetInfo:
     Attributes:
         forms: the forms of a model that the target can lower, best first.
         packages: the distributions whose versions belong in the toolchain record, whatever the source.
-        form_packages: those that it needs besides for one form or another.
+        form_packages: those that it needs besides for one form or another; ``form_extras`` bring them.
         extra: ``pip install edgepack[extra]`` brings them.
         module: where ``target`` is.
         artifacts: the suffixes of the files that its runtime opens.
@@ -67,6 +67,7 @@ class TargetInfo:
     artifacts: tuple[str, ...] = ()
     layout: str = ""
     form_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    form_extras: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, RuntimeInfo] = field(default_factory=dict)
     runtime: str = ""
 
@@ -115,6 +116,7 @@ def target(name: str, runtime: str = "") -> TargetInfo:
         precisions=paired.precisions,
         packages=maker.packages,
         form_packages=maker.form_packages,
+        form_extras=maker.form_extras,
         layout=maker.layout,
         extra=f"{maker.extra},{info.extra}",
     )
@@ -171,6 +173,7 @@ def _target_info(path: Path, module: str) -> TargetInfo:
             extra=table.get("extra", ""),
             artifacts=tuple(table.get("artifacts", ())),
             layout=table.get("layout", ""),
+            form_extras=table.get("form_extras", {}),
             form_packages={form: tuple(each) for form, each in table.get("form_packages", {}).items()},
             runtimes={name: _runtime_info(each) for name, each in table.get("runtimes", {}).items()},
         )
