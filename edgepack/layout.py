@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from .model import Model, Where
+from .model import Model
 from .records import Field, Records
 from .samples import SampleSet
 from .spec import Affine, Array, Arrays, Signature, TensorSpec
+from .wrap import Where
 
 Size = TypeVar("Size", int, int | None)
 

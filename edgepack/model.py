@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from .spec import Affine, Array, Arrays, Signature, TensorSpec
-from .wrap import Wrap
-
-Where = Literal["baked", "source"]
+from .wrap import Where, Wrap
 
 
 class Model(Protocol):

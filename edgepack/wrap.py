@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
@@ -12,6 +12,7 @@ from .spec import Affine, TensorSpec
 
 Activation = Literal["none", "softmax", "sigmoid"]
 Layout = Literal["NHWC", "NCHW"]
+Where = Literal["baked", "source"]
 Channels = Literal["rgb", "bgr", "grey"]
 
 
@@ -78,6 +79,99 @@ class InputWrap:
             tuple(s / d for s, d in zip(scale, std, strict=True)),
             tuple((o - m) / d for o, m, d in zip(offset, mean, std, strict=True)),
         )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source does at its own edges.
+
+    Attributes:
+        scalings: the multiplication and addition that an input's values first go through, where there is one.
+        activations: the activation that an output ends with, where there is one.
+    """
+
+    scalings: Mapping[str, Affine]
+    activations: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class InputSteps:
+    """What is to be put in front of one input, in this order.
+
+    Attributes:
+        fed: what the app feeds.
+        swap: RGB becomes BGR.
+        affine: the multiplication and addition; ``None`` where there is none, or the source has it.
+        transpose: NHWC becomes NCHW.
+    """
+
+    fed: TensorSpec
+    swap: bool
+    affine: Affine | None
+    transpose: bool
+
+
+@dataclass
+class Decided:
+    """Where each declared step is, and what the user should know of that."""
+
+    processing: list[tuple[str, str, Where]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def input(self, spec: TensorSpec, step: InputWrap, found: Found) -> InputSteps:
+        """The declared steps that an input lacks. Raises UsageError where the declaration does not fit.
+
+        Args:
+            spec: as the source takes it.
+        """
+        step.check(spec)
+        shape = spec.static_shape
+        transpose = step.layout == "NCHW" and len(shape) == 4
+        fed = (shape[0], shape[2], shape[3], shape[1]) if transpose else shape
+        if len(step.affine.scale) not in (1, fed[-1]):
+            raise UsageError(
+                f"The input '{spec.name}' has {fed[-1]} channels; {len(step.affine.scale)} values are declared for them.",
+                "Give one value, or one for every channel.",
+            )
+        affine = self._lacking(spec.name, step.affine, found.scalings.get(spec.name))
+        swap = step.channels == "bgr" and fed[-1] == 3
+        self.processing += [(spec.name, "RGB to BGR", "baked")] if swap else []
+        self.processing += [(spec.name, "NHWC to NCHW", "baked")] if transpose else []
+        is_image = step.kind == "image"
+        fed_spec = TensorSpec(
+            spec.name,
+            fed,
+            "float32" if is_image or affine else spec.dtype,
+            range=(0.0, 255.0) if is_image else None,
+        )
+        return InputSteps(fed_spec, swap, affine, transpose)
+
+    def _lacking(self, name: str, declared: Affine, there: Affine | None) -> Affine | None:
+        if declared.is_identity:
+            return None
+        if there is not None and there.close_to(declared):
+            self.notes.append(
+                f"The source already computes {declared} of the input '{name}'; it is not added twice."
+            )
+            self.processing.append((name, str(declared), "source"))
+            return None
+        if there is not None:
+            self.notes.append(
+                f"The source begins with {there} of the input '{name}'; the declared {declared} comes before it."
+            )
+        self.processing.append((name, str(declared), "baked"))
+        return declared
+
+    def activation(self, name: str, declared: Activation, found: Found) -> Activation:
+        """The activation to put behind an output; ``none`` where the source has it."""
+        if declared == "none":
+            return "none"
+        if found.activations.get(name) == declared:
+            self.notes.append(f"The output '{name}' already ends with {declared}; it is not added twice.")
+            self.processing.append((name, declared, "source"))
+            return "none"
+        self.processing.append((name, declared, "baked"))
+        return declared
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from edgepack.errors import EdgepackError, ModelError, UsageError
-from edgepack.model import LoadRequest, Where
+from edgepack.model import LoadRequest
 from edgepack.spec import Affine, Array, Arrays, Signature, TensorSpec, format_shape
+from edgepack.wrap import Where
 
 from .._keras.function import Function, Tensors
 from . import wrap

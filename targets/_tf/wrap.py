@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
-from edgepack.errors import UsageError
-from edgepack.model import Where
-from edgepack.spec import Affine, Signature, TensorSpec
-from edgepack.wrap import InputWrap, Wrap
+from edgepack.spec import Affine, Signature
+from edgepack.wrap import Decided, Found, InputSteps, Where, Wrap
 
 from .._keras.function import Function, Tensors
 
@@ -23,19 +21,6 @@ AFFINE_OPS = {"Mul", "Add", "AddV2", "Sub", "RealDiv", "BiasAdd"}
 PASSING_OPS = {"Identity", "Cast", "StopGradient", "EnsureShape", "PreventGradient"}
 RESHAPING_OPS = {"Reshape", "Squeeze", "ExpandDims"}
 ACTIVATIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a frozen graph does at its edges.
-
-    Attributes:
-        scalings: the multiplication and addition that an input's values first go through, where there is one.
-        activations: the activation that an output ends with, where there is one.
-    """
-
-    scalings: Mapping[str, Affine]
-    activations: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -117,20 +102,23 @@ def _depends_on_inputs(tensor: Any) -> bool:
 def realise(function: Function, frozen: Frozen, found: Found, declared: Wrap) -> Wrapped:
     """Put the declared steps around a function, except those that it already does. Raises UsageError."""
     declared.check_outputs([spec.name for spec in frozen.signature.outputs])
-    processing: list[tuple[str, str, Where]] = []
-    notes: list[str] = []
+    decided = Decided()
     inputs, pre = list(function.inputs), {}
     for index, spec in enumerate(function.inputs):
         step = declared.input(spec.name)
-        if step is None:
-            continue
-        fed, action = _input_step(spec, step, found.scalings.get(spec.name), processing, notes)
-        inputs[index] = fed
-        if action is not None:
-            pre[spec.name] = action
-    post = _output_steps(frozen.signature, found, declared, processing, notes)
-    if not pre and not post and tuple(inputs) == function.inputs:
-        return Wrapped(function, tuple(processing), notes)
+        if step is not None:
+            steps = decided.input(spec, step, found)
+            inputs[index] = steps.fed
+            if steps.swap or steps.affine or steps.transpose or steps.fed.dtype != spec.dtype:
+                pre[spec.name] = _action(steps, spec.dtype)
+    post = {}
+    for spec in frozen.signature.outputs:
+        after = declared.output(spec.name)
+        activation = decided.activation(spec.name, after.activation, found) if after else "none"
+        if activation != "none":
+            post[spec.name] = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[activation]
+    if not pre and not post:
+        return Wrapped(function, tuple(decided.processing), decided.notes)
 
     def call(tensors: Tensors) -> Tensors:
         fed = {name: pre[name](value) if name in pre else value for name, value in tensors.items()}
@@ -138,72 +126,20 @@ def realise(function: Function, frozen: Frozen, found: Found, declared: Wrap) ->
             name: post[name](value) if name in post else value for name, value in function.call(fed).items()
         }
 
-    return Wrapped(replace(function, inputs=tuple(inputs), call=call), tuple(processing), notes)
+    wrapped = replace(function, inputs=tuple(inputs), call=call)
+    return Wrapped(wrapped, tuple(decided.processing), decided.notes)
 
 
-def _input_step(
-    spec: TensorSpec, step: InputWrap, there: Affine | None, processing: list[Any], notes: list[str]
-) -> tuple[TensorSpec, Any]:
-    """What the app feeds for one input, and how it becomes what the network takes (None: as it is)."""
-    step.check(spec)
-    shape = spec.static_shape
-    transpose = step.layout == "NCHW" and len(shape) == 4
-    fed = (shape[0], shape[2], shape[3], shape[1]) if transpose else shape
-    affine = step.affine
-    if len(affine.scale) not in (1, fed[-1]):
-        raise UsageError(
-            f"The input '{spec.name}' has {fed[-1]} channels; {len(affine.scale)} values are declared for them.",
-            "Give one value, or one for every channel.",
-        )
-    add_affine = not affine.is_identity
-    words = str(affine)
-    if add_affine and there is not None and there.close_to(affine):
-        notes.append(
-            f"The source already computes {words} of the input '{spec.name}'; it is not added twice."
-        )
-        processing.append((spec.name, words, "source"))
-        add_affine = False
-    elif add_affine:
-        if there is not None:
-            notes.append(
-                f"The source begins with {there} of the input '{spec.name}'; the declared {words} comes before it."
-            )
-        processing.append((spec.name, words, "baked"))
-    swap = step.channels == "bgr" and fed[-1] == 3
-    processing += [(spec.name, "RGB to BGR", "baked")] if swap else []
-    processing += [(spec.name, "NHWC to NCHW", "baked")] if transpose else []
-    dtype = "float32" if step.kind == "image" or add_affine else spec.dtype
-    fed_spec = TensorSpec(spec.name, fed, dtype)
-    if not (swap or add_affine or transpose or dtype != spec.dtype):
-        return fed_spec, None
+def _action(steps: InputSteps, dtype: str) -> Callable[[Any], Any]:
+    """What becomes of what the app feeds."""
 
     def action(value: Any) -> Any:
-        value = tf.reverse(value, [-1]) if swap else value
-        if add_affine:
-            value = value * tf.constant(affine.scale, tf.float32)
-            if any(affine.offset):
-                value = value + tf.constant(affine.offset, tf.float32)
-        value = tf.transpose(value, [0, 3, 1, 2]) if transpose else value
-        return tf.cast(value, spec.dtype)
+        value = tf.reverse(value, [-1]) if steps.swap else value
+        if steps.affine is not None:
+            value = value * tf.constant(steps.affine.scale, tf.float32)
+            if any(steps.affine.offset):
+                value = value + tf.constant(steps.affine.offset, tf.float32)
+        value = tf.transpose(value, [0, 3, 1, 2]) if steps.transpose else value
+        return tf.cast(value, dtype)
 
-    return fed_spec, action
-
-
-def _output_steps(
-    signature: Signature, found: Found, declared: Wrap, processing: list[Any], notes: list[str]
-) -> dict[str, Any]:
-    activations = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}
-    steps = {}
-    for spec in signature.outputs:
-        step = declared.output(spec.name)
-        if step is None or step.activation == "none":
-            continue
-        if found.activations.get(spec.name) == step.activation:
-            notes.append(
-                f"The output '{spec.name}' already ends with {step.activation}; it is not added twice."
-            )
-            processing.append((spec.name, step.activation, "source"))
-        else:
-            processing.append((spec.name, step.activation, "baked"))
-            steps[spec.name] = activations[step.activation]
-    return steps
+    return action

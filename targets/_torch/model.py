@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from edgepack.errors import ModelError
-from edgepack.model import LoadRequest, Where
+from edgepack.model import LoadRequest
 from edgepack.spec import Affine, Array, Arrays, Signature, TensorSpec, format_shape
+from edgepack.wrap import Where
 
 from . import wrap
 from .inputs import boundary_notes, resolve

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from edgepack.errors import ModelError
 from edgepack.spec import Affine, format_shape
+from edgepack.wrap import Found
 
 from .outputs import Output, outputs_of
 from .places import explained, running
@@ -42,18 +43,14 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observed(Found):
     """What one call showed.
 
     Attributes:
-        scalings: the multiplication and addition that an input's values first go through, where there is one.
-        activations: the activation that an output ends with, where there is one.
         overwritten: the inputs that the module writes into.
     """
 
     outputs: tuple[Output, ...]
-    scalings: Mapping[str, Affine]
-    activations: Mapping[str, str]
     overwritten: frozenset[str] = frozenset()
 
 
@@ -72,9 +69,9 @@ def observe(source: Source, inputs: tuple[Input, ...]) -> Observed:
     with torch.no_grad(), explained(source.module, given):
         _refuse_change(source, inputs, outputs, seen)
     return Observed(
-        outputs,
         dict(_scalings(list(values), seen)),
         {each.name: name for each in outputs if (name := seen.activation(each.tensor))},
+        outputs,
         frozenset(name for name, value in values.items() if version_of(value) != versions[name]),
     )
 
