@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgepack.naming import output_names, unique
 from edgepack.spec import TensorSpec
 
 Tensors = Mapping[str, Any]  # the framework's own, by name
@@ -29,11 +30,9 @@ class Function:
 def named_outputs(result: Any, names: tuple[str, ...] = ()) -> dict[str, Any]:
     """What a call returned, by name: dict keys (nested ones joined by a dot), the names given, or output_0, ..."""
     flat = _flatten(result, "")
-    if names and len(names) == len(flat):
-        keys = list(names)
-    else:
-        keys = [key or "output" for key, _ in flat] if len(flat) == 1 else [_numbered(key) for key, _ in flat]
-    return dict(zip(_unique(keys), (value for _, value in flat), strict=True))
+    fits = names and len(names) == len(flat)
+    keys = unique(names) if fits else output_names([key for key, _ in flat])
+    return dict(zip(keys, (value for _, value in flat), strict=True))
 
 
 def _flatten(value: Any, path: str) -> list[tuple[str, Any]]:
@@ -46,16 +45,3 @@ def _flatten(value: Any, path: str) -> list[tuple[str, Any]]:
     else:
         return [(path, value)]
     return [pair for key, each in items for pair in _flatten(each, f"{path}.{key}" if path else key)]
-
-
-def _numbered(key: str) -> str:
-    return f"output_{key}" if key.isdigit() else key
-
-
-def _unique(names: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    unique = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return unique

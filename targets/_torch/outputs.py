@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from edgepack.errors import ModelError
+from edgepack.naming import output_names
 
 NARROW = {
     torch.int64: torch.int32,
@@ -62,8 +63,7 @@ def outputs_of(result: Any) -> tuple[Output, ...]:
         raise ModelError(
             "The model returns nothing.", "Return a tensor, or a tuple, list or dict of tensors."
         )
-    paths = [path for path, _, _ in leaves]
-    names = ["output"] if paths in ([""], ["0"]) else _unique(list(map(_numbered, paths)))
+    names = output_names([path for path, _, _ in leaves])
     for name, (_, _, value) in zip(names, leaves, strict=True):
         _check(name, value)
     return tuple(Output(name, steps, value) for name, (_, steps, value) in zip(names, leaves, strict=True))
@@ -106,19 +106,6 @@ def _flatten(value: Any, path: str, steps: tuple[Step, ...]) -> list[tuple[str, 
         for key, step, each in items
         for leaf in _flatten(each, f"{path}.{key}" if path else key, (*steps, step))
     ]
-
-
-def _numbered(path: str) -> str:
-    return f"output_{path}" if path[:1].isdigit() else path
-
-
-def _unique(names: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    unique = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return unique
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -33,6 +33,11 @@ def running(module: torch.nn.Module) -> str:
     return _describe(list(traceback.walk_stack(sys._getframe(1))), module)
 
 
+def raised_in(error: Exception, module: torch.nn.Module) -> str:
+    """Where the call of the module was when it raised."""
+    return _describe(list(traceback.walk_tb(error.__traceback__))[::-1], module)
+
+
 @contextmanager
 def explained(module: torch.nn.Module, given: str) -> Iterator[None]:
     """Turn what a call of the module raises into a ModelError that says where.
@@ -45,13 +50,12 @@ def explained(module: torch.nn.Module, given: str) -> Iterator[None]:
     except EdgepackError:
         raise
     except Exception as error:
-        frames = list(traceback.walk_tb(error.__traceback__))[::-1]
         said = f"{type(error).__name__}: {first_line(error).rstrip('.')}"
         hint = "Call it once in Python with such inputs; if its inputs are others, give --shape NAME=1x3x224x224."
         if "cuda" in said.lower():
             hint = "Everything is computed on the CPU: make new tensors where the input is, device=x.device."
         raise ModelError(
-            f"The model cannot compute with {given}. {said}. This is in {_describe(frames, module)}.", hint
+            f"The model cannot compute with {given}. {said}. This is in {raised_in(error, module)}.", hint
         ) from error
 
 

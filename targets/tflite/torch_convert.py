@@ -85,7 +85,7 @@ def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> Expor
     try:
         exported = torch.export.export(module, example, strict=False)
     except Exception as error:
-        raise torch_errors.not_exported(error, module) from error
+        raise torch_errors.not_exported(error, module.get_submodule("program.network")) from error
     _rename(exported, module)
     simplify(exported)
     for tensors in (exported.state_dict, exported.constants):

@@ -12,28 +12,22 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from edgepack.errors import ModelError
 
+from .._torch.files import first_line
+from .._torch.places import raised_in
+
 TORCH = str(Path(torch.__file__).parent)
 
 
-def not_exported(error: Exception, module: torch.nn.Module) -> ModelError:
-    """Of an error that torch.export raised while it ran the module's code."""
-    paths = {id(each): path for path, each in module.named_modules()}
-    path, line = "", ""
-    for frame, number in traceback.walk_tb(error.__traceback__):
-        names = frame.f_code.co_varnames[: frame.f_code.co_argcount]
-        inside = id(frame.f_locals.get(names[0])) if names else 0
-        path = paths.get(inside, path)
-        if path and inside in paths and not frame.f_code.co_filename.startswith((TORCH, "<")):
-            line = _line(frame.f_code.co_filename, number)
-    path = own(path)
-    where = _where(path, line)
+def not_exported(error: Exception, network: torch.nn.Module) -> ModelError:
+    """Of an error that torch.export raised while it ran the code of the user's network."""
+    where = raised_in(error, network)
     if isinstance(error, GuardOnDataDependentSymNode):
         return ModelError(
-            f"The model decides by the values of a tensor{where}, which a converted graph cannot.",
+            f"The model decides by the values of a tensor, which a converted graph cannot. This is in {where}.",
             "Compute both cases and choose with torch.where, or leave the decision to the app.",
         )
     return ModelError(
-        f"torch.export refused the model{where}: {_first_line(error)}",
+        f"torch.export refused the model: {first_line(error).rstrip('.')}. This is in {where}.",
         "Write that statement with PyTorch's own ops on tensors of fixed shape; --debug shows all that it says.",
         str(error)[-2000:],
     )
@@ -49,7 +43,7 @@ def not_lowered(error: Exception) -> ModelError:
         return ModelError(
             f"TensorFlow Lite has no op for {op}, used{where}."
             if "Lowering not found" in str(error)
-            else f"litert-torch cannot convert {op}, used{where}: {_first_line(error)}",
+            else f"litert-torch cannot convert {op}, used{where}: {first_line(error)}",
             "Write that module with other ops, or leave its work to the app, before or after the model.",
         )
     text = str(error)
@@ -59,7 +53,7 @@ def not_lowered(error: Exception) -> ModelError:
         said["module"] or "" if said else "", _line(line["file"], int(line["number"])) if line else ""
     )
     return ModelError(
-        f"The converter refused the model{where}: {said['what'] if said else _first_line(error)}",
+        f"The converter refused the model{where}: {said['what'] if said else first_line(error)}",
         "Write that statement with other ops. Run with --debug to see all that it says.",
         text[-2000:],
     )
@@ -103,8 +97,3 @@ def _line(file: str, number: int) -> str:
 
 def _where(module: str, line: str) -> str:
     return (f" in '{module}'" if module else "") + (f" at {line}" if line else "")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
