@@ -59,6 +59,7 @@ test-targets: venv
 
 bench: venv
 	$(BIN)/python benchmarks/mobilenet.py
+	$(BIN)/python benchmarks/torch_tflite.py
 	$(BIN)/python benchmarks/tfjs.py
 	$(BIN)/python benchmarks/memory.py
 

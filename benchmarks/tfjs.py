@@ -23,7 +23,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from mobilenet import ANY_RESULT, compare, make_samples, run, write_model
+from mobilenet import write_model
+from side_by_side import ANY_RESULT, compare, make_samples, run
 
 from edgepack.devices.chromium import launched
 from edgepack.target import Artifact

@@ -9,14 +9,12 @@ The weights are random, so nothing here says what int8 costs in accuracy; sample
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -92,58 +90,22 @@ def write_weights(path: Path, images: torch.Tensor) -> None:
 
 
 def main() -> None:
-    import numpy as np
-    from mobilenet import compare, make_samples, measure_latency, run, run_edgepack
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=100)
-    parser.add_argument("--runs", type=int, default=200, help="inferences per file")
-    options = parser.parse_args()
-
+    options = parse_options(__doc__)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source, samples = f"{Path(__file__)}:build", folder / "samples.npz"
+        samples = folder / "samples.npz"
         pictures = np.ascontiguousarray(make_samples(options.samples).transpose(0, 3, 1, 2), np.float32)
         np.savez(samples, image=pictures)
         os.environ[WEIGHTS] = str(folder / "weights.pt")
         write_weights(folder / "weights.pt", torch.from_numpy(pictures[:32]))
-
-        seconds: dict[str, list[float]] = {"stock": [], "edgepack": []}
-        for number in range(options.rounds):
-            stock_file = folder / f"stock-{number}.tflite"
-            stock_seconds, _ = run(STOCK, source, samples, stock_file)
-            edgepack_seconds, edgepack_file, int8 = run_edgepack(
-                source, samples, folder / f"int8-{number}", "int8"
-            )
-            seconds["stock"].append(round(stock_seconds, 2))
-            seconds["edgepack"].append(round(edgepack_seconds, 2))
-            print(
-                f"round {number + 1}: stock {stock_seconds:.1f} s, edgepack {edgepack_seconds:.1f} s",
-                file=sys.stderr,
-            )
-
-        latency = measure_latency({"stock": stock_file, "edgepack": edgepack_file}, options.runs)
-        _, _, float32 = run_edgepack(source, samples, folder / "float32", "float32")
-        report = {
-            "samples": options.samples,
-            "seconds": seconds,
-            "median_seconds": compare(median(seconds["stock"]), median(seconds["edgepack"])),
-            "steps": int8["seconds"],
-            "bytes": compare(stock_file.stat().st_size, edgepack_file.stat().st_size),
-            "latency_ms": compare(latency["stock"], latency["edgepack"]),
-            "sqnr_db": {
-                precision: {
-                    output: metrics["sqnr_db"]
-                    for output, metrics in bundle["parity"]["host"]["outputs"].items()
-                }
-                for precision, bundle in (("float32", float32), ("int8", int8))
-            },
-        }
-        print(json.dumps(report, indent=2))
+        print(json.dumps(race(STOCK, f"{Path(__file__)}:build", samples, folder, options), indent=2))
 
 
 if __name__ == "__main__":
+    from side_by_side import (
+        make_samples,
+        parse_options,
+        race,
+    )  # not for the build, which imports this file too
+
     main()
