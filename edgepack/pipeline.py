@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import parity, registry, sources
+from . import frameworks, parity, registry, sources
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.writer import seal
@@ -63,7 +63,9 @@ def build(
         samples, golden = ask(project, model, workdir)
         origin = next(iter(model.forms))
     else:
-        model = _load(project, lambda: sources.load(project, info, recorded.origin), quiet=True)
+        stand_in = frameworks.stand_in(recorded.origin.form, info.forms)
+        by = f", by {stand_in.title}" if stand_in else ""
+        model = _load(project, lambda: sources.load(project, info, recorded.origin), quiet=True, by=by)
         samples, golden, origin = recorded.samples, recorded.golden, recorded.origin.form
         _check_same(recorded.origin.signature, model)
     if info.layout == "NHWC" and project.build.layout == "auto":
@@ -95,12 +97,12 @@ def record(project: Project, workdir: Path) -> Recorded:
     return Recorded(samples, golden, *origins)
 
 
-def _load(project: Project, source: Callable[[], Model], quiet: bool = False) -> Model:
-    """The original; ``quiet`` where its notes have been told."""
+def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by: str = "") -> Model:
+    """The original; ``quiet`` where its notes have been told, ``by`` what runs it in place of its own framework."""
     with step("load") as loading:
         model = source()
         compose.check_labels(project, model)
-        loading.detail = ", ".join(map(str, model.signature.inputs))
+        loading.detail = ", ".join(map(str, model.signature.inputs)) + by
     for note in () if quiet else model.notes:
         warn(note)
     return model

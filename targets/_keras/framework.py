@@ -40,7 +40,12 @@ def _model(function: Function, request: LoadRequest) -> TorchModel:
     function = _as_original(function, request.original)
     module = KerasModule(function)
     parameters = tuple(Parameter(spec.name, spec=spec) for spec in function.inputs)
-    return build(Source(module, parameters, prepare(module, has_modes=False)), request)
+    notes = prepare(module, has_modes=False)
+    if request.original is not None:
+        notes += (
+            "Keras runs it on PyTorch; the answers that it is held to are those of Keras on TensorFlow.",
+        )
+    return build(Source(module, parameters, notes), request)
 
 
 def _as_original(function: Function, original: Signature | None) -> Function:
