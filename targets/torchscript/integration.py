@@ -20,6 +20,8 @@ from edgepack.errors import InternalError
 from edgepack.spec import Array, Arrays, Precision
 from edgepack.target import File
 
+from .releases import FORMAT, OLDEST, PUBLISHED, UNTRIED, as_numbers
+
 KIT = Path(__file__).with_name("kit")
 
 ELEMENTS = {
@@ -76,6 +78,11 @@ def files(manifest: Manifest, golden: Arrays) -> Iterator[File]:
         "inputs": inputs,
         "outputs": outputs,
         "images": [port for port in inputs if port.image],
+        "bytecode": manifest.audit.requires[FORMAT],
+        "oldest": manifest.audit.requires[OLDEST],
+        "untried": manifest.audit.requires.get(UNTRIED, ""),
+        "published": PUBLISHED,
+        "is_newer": as_numbers(manifest.audit.requires[OLDEST])[:2] > as_numbers(PUBLISHED)[:2],
         "exact": manifest.precision == Precision.FLOAT32,
     }
     environment = _environment()
