@@ -72,12 +72,13 @@ def _from_factory(reference: str, request: LoadRequest) -> Model:
     info = registry.framework_of_object(made)
     if info is None:
         what = "nothing (None)" if made is None else f"a {type(made).__module__}.{type(made).__qualname__}"
+        hint = (
+            "Return a Keras model, a tf.Module with a tf.function(input_signature=...), or a torch.nn.Module."
+        )
         if inspect.isclass(made):
             what = f"the class {made.__qualname__}, not an instance of it"
-        raise ModelError(
-            f"The factory {reference} returned {what}.",
-            "Return a Keras model, a tf.Module with a tf.function(input_signature=...), or a torch.nn.Module.",
-        )
+            hint = f"Make one: return {made.__name__}(...)."
+        raise ModelError(f"The factory {reference} returned {what}.", hint)
     return registry.load_framework(info).adopt(made, request)
 
 

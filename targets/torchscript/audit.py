@@ -15,7 +15,7 @@ from .archive import Archive, Tensor, Thing, mistrust, read, tensors
 from .machine import Call, check, is_straight, operators, walk
 from .releases import FORMAT, OLDEST, UNTRIED, Needs, needs
 
-FLOATS = {"float32", "float16", "float64", "bfloat16"}
+FLOATS = {"float32", "float16", "float64", "bfloat16", "complex64", "complex128"}
 DYNAMIC = ("_dynamic", "_dynamic_fp16", "quantized_lstm", "quantized_gru")
 CONVERSIONS = {
     "aten::quantize_per_tensor",
