@@ -36,9 +36,9 @@ def not_exported(error: Exception, module: torch.nn.Module) -> ModelError:
         own(name) for name, each in module.named_modules() if isinstance(each, torch.jit.ScriptModule)
     ]
     if scripted:
-        inside = f"The module '{scripted[0]}' is TorchScript inside of a PyTorch module"
+        what = f"The module '{scripted[0]}' is TorchScript inside of a PyTorch module"
         return ModelError(
-            f"{inside if scripted[0] else 'The model is TorchScript that decides by values'}, which cannot be exported.",
+            f"{what if scripted[0] else 'The model is TorchScript that decides by values'}, which cannot be exported.",
             "Use the module that it was made of; the target torchscript takes it as it is.",
         )
     return ModelError(
