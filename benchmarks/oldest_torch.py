@@ -43,11 +43,6 @@ SAME_DB = 60.0
 """As the gate of float32 asks; kernels of other releases round otherwise."""
 
 CUDA = re.compile(r"^(cu|nv|nccl|__cuda)")
-ELSEWHERE = (
-    *("c10d", "_c10d", "symm_mem", "_dtensor", "inductor", "prims", "rngprims", "debug", "export::"),
-    *("onednn", "mkl", "_native", "streams", "cuda", "xpu", "mps"),
-)
-"""How the names of operators start that compilers, clusters and desktop processors have, and no phone."""
 
 
 class Flat(nn.Module):
@@ -153,7 +148,7 @@ def since(schemas: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, int]]
     oldest = next(iter(schemas))
     found: dict[str, dict[str, int]] = {release: {} for release in schemas}
     for name, known in sorted(steps.items()):
-        if not name.startswith(ELSEWHERE) and list(known) != [oldest]:
+        if name.startswith(releases.NAMESPACES) and list(known) != [oldest]:
             for release, count in known.items():
                 found[release][name] = count
     return {release: operators for release, operators in found.items() if operators}

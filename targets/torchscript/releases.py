@@ -16,6 +16,9 @@ TABLE = Path(__file__).with_name("releases.toml")
 BYTECODE = 8
 """The version of the bytecode that all of these releases were given; they read older ones, too."""
 
+NAMESPACES = ("aten::", "prim::", "quantized::")
+"""Of the operators that releases.toml knows; of others only the running release is known to have them."""
+
 PUBLISHED = "2.1.0"
 """The newest library for apps in Maven and CocoaPods."""
 
@@ -71,15 +74,16 @@ def _operators(archive: Archive) -> Iterator[tuple[str, int]]:
 def _since(name: str, count: int) -> str:
     """The first release that has an operator with so many arguments; the running one where none is known to."""
     grown = [(release, most[name]) for release, most in table()["since"].items() if name in most]
-    if not grown and _is_declared(name):
+    if not grown and name.startswith(NAMESPACES) and _is_declared(name):
         return str(table()["tried"][0])
     return next((release for release, most in grown if count <= most), running())
 
 
 def _is_declared(name: str) -> bool:
-    import torch  # a kit is written without it
+    from .machine import find_schema  # imports PyTorch, without which a kit is written
 
-    return bool(torch._C._jit_get_schemas_for_operator(name.partition(".")[0]))
+    kind, _, overload = name.partition(".")
+    return find_schema(kind, overload) is not None
 
 
 @cache
