@@ -66,7 +66,10 @@ def _show(
         gate = "passed" if manifest.gate.passed else "NOT PASSED"
         console.line(f"{manifest.bundle_name}, gate {manifest.gate.expression}: {gate}; all hashes as built")
     console.line(f"{artifact.files[0]}: {format_bytes(artifact.bytes)}, {len(audit.ops)} ops")
-    console.line(f"full int8: {'yes' if audit.full_int8 else 'no'}\n")
+    console.line(f"full int8: {'yes' if audit.full_int8 else 'no'}")
+    if audit.requires:
+        console.line(f"requires: {', '.join(f'{name} {value}' for name, value in audit.requires.items())}")
+    console.line("")
     console.table(
         ("", "name", "type", "shape", "scale", "zero point"),
         [_tensor_row("in", spec) for spec in audit.signature.inputs]
@@ -145,6 +148,7 @@ def _as_json(
             "float_islands": _with_reason(audit.float_islands),
             "exceptions": _with_reason(audit.exceptions),
             "full_int8": audit.full_int8,
+            "requires": dict(audit.requires),
             "largest": [{"op": op.name, "kind": op.kind, "bytes": op.bytes} for op in audit.largest()],
         },
         "ops": [

@@ -205,12 +205,11 @@ def _framework_of(made: object, reference: str) -> FrameworkInfo:
     if info is not None:
         return info
     what = "nothing (None)" if made is None else f"a {type(made).__module__}.{type(made).__qualname__}"
+    hint = "Return a Keras model, a tf.Module with a tf.function(input_signature=...), or a torch.nn.Module."
     if inspect.isclass(made):
         what = f"the class {made.__qualname__}, not an instance of it"
-    raise ModelError(
-        f"The factory {reference} returned {what}.",
-        "Return a Keras model, a tf.Module with a tf.function(input_signature=...), or a torch.nn.Module.",
-    )
+        hint = f"Make one: return {made.__name__}(...)."
+    raise ModelError(f"The factory {reference} returned {what}.", hint)
 
 
 def sha256(source: str) -> str:

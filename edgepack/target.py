@@ -96,13 +96,18 @@ class AuditOp:
 
 @dataclass(frozen=True)
 class Audit:
-    """What is truly in the artifact."""
+    """What is truly in the artifact.
+
+    Attributes:
+        requires: what it asks of the runtime that loads it, by the target's own words: a version, say.
+    """
 
     ops: tuple[AuditOp, ...]
     signature: Signature
     tensors_by_dtype: Mapping[str, int]
     bytes_by_dtype: Mapping[str, int]
     full_int8: bool
+    requires: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ops_by_precision(self) -> dict[str, int]:

@@ -72,6 +72,7 @@ def test_the_manifest_tells_what_was_built_and_how_good_it_is(make: Make) -> Non
     assert manifest.artifact == ("model.json", "weights.npz")
     assert (manifest.audit.ops_total, manifest.audit.full_int8) == (2, True)
     assert manifest.audit.bytes_by_dtype == {"int8": 4 * 16 + 16 * 3}
+    assert manifest.audit.requires == {"numpy": "2"}
     assert manifest.golden.measured == manifest.golden.shipped == manifest.parity["host"].samples == 10
     assert manifest.gate.passed
     assert 20 < manifest.parity["host"].outputs["scores"].sqnr_db < 60

@@ -145,7 +145,9 @@ def test_a_runtime_puts_one_targets_artifact_into_the_kit_of_another(edgepack: B
     assert "--runtime framed" in manifest["command"]
     assert (folder / "frame.txt").read_text() == "around model.json by framed\n"
     assert (folder / "model.json").read_bytes() == (Path(plain["path"]) / "model.json").read_bytes()
-    assert edgepack("inspect", folder).code == 0
+    inspected = edgepack("inspect", folder)
+    assert inspected.code == 0
+    assert "requires: numpy 2" in inspected.err
 
 
 @pytest.mark.parametrize(

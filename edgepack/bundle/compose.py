@@ -230,6 +230,7 @@ def _audit(audit: Audit) -> AuditEntry:
         float_islands=_entries(audit.float_islands),
         exceptions=_entries(audit.exceptions),
         full_int8=audit.full_int8,
+        requires=dict(audit.requires),
     )
 
 

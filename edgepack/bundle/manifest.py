@@ -111,6 +111,8 @@ class IslandEntry(Frozen):
 
 
 class AuditEntry(Frozen):
+    """What is truly in the artifact (see edgepack.target.Audit)."""
+
     ops_total: int
     ops_by_precision: dict[str, int]
     tensors_by_dtype: dict[str, int]
@@ -118,6 +120,7 @@ class AuditEntry(Frozen):
     float_islands: tuple[IslandEntry, ...]
     exceptions: tuple[IslandEntry, ...] = ()
     full_int8: bool
+    requires: dict[str, str] = {}
 
 
 class SourceEntry(Frozen):

@@ -1,6 +1,6 @@
 """Top-1 accuracy of the original and of built bundles, on 400 crops that the build did not see:
 
-python top1.py dist/imagenet-1.0.0-torchscript-int8
+python top1.py dist/imagenet-1.0.0-*-int8
 """
 
 from __future__ import annotations

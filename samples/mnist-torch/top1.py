@@ -1,6 +1,6 @@
 """Top-1 accuracy of the original and of built bundles, on 2,000 labelled digits:
 
-python top1.py dist/mnist-torch-1.0.0-torchscript-int8
+python top1.py dist/mnist-torch-1.0.0-*-int8
 """
 
 from __future__ import annotations

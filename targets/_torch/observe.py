@@ -24,7 +24,8 @@ TRIES = 5
 WORDS = {
     "flow": (
         "The model decides by the values of a tensor",
-        "Use torch.where, or take the check out of forward: a converted model computes the same ops for every input.",
+        "Use torch.where, or take the check out of forward: a converted model computes the same ops for every input. "
+        "TorchScript alone keeps a branch: for that target, torch.jit.script the module that has it.",
     ),
     "array": (
         "The model leaves PyTorch in the middle (NumPy, a list)",

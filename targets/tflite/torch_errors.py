@@ -26,6 +26,13 @@ def not_exported(error: Exception, network: torch.nn.Module) -> ModelError:
             f"The model decides by the values of a tensor, which a converted graph cannot. This is in {where}.",
             "Compute both cases and choose with torch.where, or leave the decision to the app.",
         )
+    scripted = [name for name, each in network.named_modules() if isinstance(each, torch.jit.ScriptModule)]
+    if scripted:
+        what = f"The module '{scripted[0]}' is TorchScript inside of a PyTorch module"
+        return ModelError(
+            f"{what if scripted[0] else 'The model is TorchScript that decides by values'}, which cannot be exported.",
+            "Use the module that it was made of; the target torchscript takes it as it is.",
+        )
     return ModelError(
         f"torch.export refused the model: {first_line(error).rstrip('.')}. This is in {where}.",
         "Write that statement with PyTorch's own ops on tensors of fixed shape; --debug shows all that it says.",
@@ -37,13 +44,16 @@ def not_lowered(error: Exception) -> ModelError:
     """Of an error that litert-torch raised."""
     node = _node(error)
     if node is not None:
-        op, where = str(node.target).removesuffix(".default"), _where(module_of(node), _traced_line(node))
+        is_op = isinstance(node.target, torch._ops.OpOverload)
+        op = str(node.target).removesuffix(".default") if is_op else "a weight or constant of the model"
+        where = _where(module_of(node), _traced_line(node))
         if isinstance(error, ModelError):
             return ModelError(f"{error.message.removesuffix('.')}{where}.", error.hint)
+        used = f", used{where}" if where else ""
         return ModelError(
-            f"TensorFlow Lite has no op for {op}, used{where}."
+            f"TensorFlow Lite has no op for {op}{used}."
             if "Lowering not found" in str(error)
-            else f"litert-torch cannot convert {op}, used{where}: {first_line(error)}",
+            else f"litert-torch cannot convert {op}{used}: {first_line(error)}",
             "Write that module with other ops, or leave its work to the app, before or after the model.",
         )
     text = str(error)

@@ -13,8 +13,9 @@ from edgepack.target import Audit, AuditOp
 
 from .archive import Archive, Tensor, Thing, mistrust, read, tensors
 from .machine import Call, check, is_straight, operators, walk
+from .releases import FORMAT, OLDEST, UNTRIED, Needs, needs
 
-FLOATS = {"float32", "float16", "float64", "bfloat16"}
+FLOATS = {"float32", "float16", "float64", "bfloat16", "complex64", "complex128"}
 DYNAMIC = ("_dynamic", "_dynamic_fp16", "quantized_lstm", "quantized_gru")
 CONVERSIONS = {
     "aten::quantize_per_tensor",
@@ -126,7 +127,13 @@ def _audit(archive: Archive) -> Audit:
         tensors_by_dtype=dict(sorted(Counter(each.dtype for each in stored.values()).items())),
         bytes_by_dtype={dtype: size for dtype, size in sorted(sizes.items()) if size},
         full_int8=only_int8 and any(op.precision == "int8" for op in ops) and not boundary & FLOATS,
+        requires=_required(needs(archive)),
     )
+
+
+def _required(found: Needs) -> dict[str, str]:
+    required = {FORMAT: str(found.bytecode), OLDEST: found.release}
+    return {**required, UNTRIED: ", ".join(found.untried)} if found.untried else required
 
 
 def _described(call: Call, name: str, counted: set[str]) -> tuple[AuditOp, Value]:

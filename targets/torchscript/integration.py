@@ -10,6 +10,8 @@ from edgepack.bundle.manifest import Manifest
 from edgepack.spec import Arrays
 from edgepack.target import File
 
+from .releases import FORMAT, OLDEST, PUBLISHED, UNTRIED, as_numbers
+
 KIT = Path(__file__).with_name("kit")
 
 ELEMENTS = {
@@ -24,5 +26,13 @@ ELEMENTS = {
 
 
 def files(manifest: Manifest, golden: Arrays) -> Iterator[File]:
-    """Every file of the kit (see code_kit.files)."""
-    return code_kit.files(KIT, manifest, golden, ELEMENTS)
+    """Every file of the kit (see code_kit.files); its README says which PyTorch the artifact needs."""
+    requires = manifest.audit.requires
+    facts = {
+        "bytecode": requires[FORMAT],
+        "oldest": requires[OLDEST],
+        "untried": requires.get(UNTRIED, ""),
+        "published": PUBLISHED,
+        "is_newer": as_numbers(requires[OLDEST])[:2] > as_numbers(PUBLISHED)[:2],
+    }
+    return code_kit.files(KIT, manifest, golden, ELEMENTS, facts)

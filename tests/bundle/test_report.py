@@ -114,7 +114,9 @@ def make_report(precision: str = "int8", passed: bool = True, text: str = "proba
     names = [Prediction(f"{text} {i}", 0.5 / (i + 1)) for i in range(5)]
     return Report(
         manifest=manifest,
-        audit=Audit(ops, Signature((), ()), {"int8": 9}, {"int8": 1_450_000, "int32": 9_000}, False),
+        audit=Audit(
+            ops, Signature((), ()), {"int8": 9}, {"int8": 1_450_000, "int32": 9_000}, False, {text: "2"}
+        ),
         sizes=(("flowers.keras", 9_400_000), (f"{text} .tflite", 8_900_000), ("model.tflite", 2_400_000)),
         layers=make_layers(name=text.replace("{", "").replace("}", "") + "_{}", precision=precision),
         scatters=(Scatter(text, values, values + rng.normal(0, 0.05, 2000)),),

@@ -101,6 +101,34 @@ def test_control_flow_on_data_is_named_with_module_and_line(fails):
     assert "if image.mean() > 0.5:" in said
 
 
+def test_torchscript_keeps_a_branch_that_no_other_target_can(torch_build, fails):
+    ended = torch_build("scripted_branch", target="torchscript")
+    assert ended.code == 0, ended.err
+    assert ended.outputs["output"]["sqnr_db"] >= 100
+    assert "the target torchscript takes it as it is" in fails("scripted_branch")
+
+
+def test_an_operator_of_ones_own_is_named_with_module_and_line(fails):
+    said = fails("custom")
+    assert "an operator of its own that no edge runtime has: edgepack_zoo.twice" in said
+    assert "in the module '1' (Custom), zoo_torch.py line" in said
+
+
+def test_double_precision_is_cast_and_said(torch_build):
+    ended = torch_build("double", target="torchscript")
+    assert ended.code == 0, ended.err
+    assert ended.outputs["classes"]["sqnr_db"] >= 100
+    assert "Weights that are float64 are cast to float32: 'net.0.weight'" in ended.said
+
+
+def test_complex_weights_are_cast_and_said_and_packed_where_the_runtime_has_them(torch_build, fails):
+    ended = torch_build("Turned", target="torchscript")
+    assert ended.code == 0, ended.err
+    assert ended.outputs["output"]["sqnr_db"] >= 100
+    assert "Weights that are complex128 are cast to complex64: 'turn'" in ended.said
+    assert "complex64" in fails("Turned")
+
+
 def test_photographs_without_a_declaration(fails):
     said = fails("classifier", "photos")
     assert "channels last (1x32x32x3)" in said

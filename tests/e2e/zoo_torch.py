@@ -112,3 +112,42 @@ def wrong_weights():
 class NoTensor(Classifier):
     def forward(self, image):
         return {**super().forward(image), "loss": None}
+
+
+class Custom(nn.Module):
+    """Calls an operator that only this file has."""
+
+    def __init__(self):
+        super().__init__()
+
+        @torch.library.custom_op("edgepack_zoo::twice", mutates_args=())
+        def twice(image: torch.Tensor) -> torch.Tensor:
+            return 2 * image
+
+        twice.register_fake(torch.empty_like)
+
+    def forward(self, image):
+        return torch.ops.edgepack_zoo.twice(image)
+
+
+def custom():
+    return nn.Sequential(nn.Identity(), Custom())
+
+
+def double():
+    return classifier().double()
+
+
+class Turned(nn.Module):
+    """Its weights are complex."""
+
+    def __init__(self):
+        super().__init__()
+        self.turn = nn.Parameter(torch.tensor([1j, 2 - 1j, 0.5], dtype=torch.complex128))
+
+    def forward(self, image):
+        return (image.mean((2, 3)) * self.turn).abs()
+
+
+def scripted_branch():
+    return torch.jit.script(branching())

@@ -52,7 +52,7 @@ class Fake:
         run = Runner(artifact)
         ops = tuple(AuditOp(name, "DENSE", run.dtype, run.stored[name].nbytes) for name in run.weights)
         size = {run.dtype: sum(op.bytes for op in ops)}
-        return Audit(ops, run.signature, {run.dtype: len(ops)}, size, run.dtype == "int8")
+        return Audit(ops, run.signature, {run.dtype: len(ops)}, size, run.dtype == "int8", {"numpy": "2"})
 
     def kit(self, manifest, golden):
         yield File("use.txt", f"feed {manifest.inputs[0].name}, read {manifest.outputs[0].name}\n")

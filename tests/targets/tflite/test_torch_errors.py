@@ -90,3 +90,15 @@ def test_what_only_the_converters_passes_refuse():
     assert message.startswith("The converter refused the model")
     assert "test_torch_errors.py:" in message
     assert "fft" in message
+
+
+def test_complex_weights():
+    weight = torch.ones(3, 1, 1, dtype=torch.complex64)
+    message = refusal(lambda x: (x * weight).abs())
+    assert "0x" not in message  # no address
+    assert "complex64" in message
+
+
+def test_torchscript_inside_of_a_module():
+    message = refusal(torch.jit.script(nn.Conv2d(3, 3, 1)))
+    assert "'inner.compute' is TorchScript inside of a PyTorch module" in message

@@ -51,6 +51,25 @@ def test_bytes_are_counted_by_what_is_stored(convolutional):
     assert {op.name: op.bytes for op in int8.ops}["3"] >= 288 * 4
 
 
+class Turned(nn.Module):
+    """Its weights are complex."""
+
+    def __init__(self):
+        super().__init__()
+        self.turn = nn.Parameter(torch.tensor([1j, 2 - 1j, 0.5], dtype=torch.complex64))
+
+    def forward(self, image):
+        return (image.mean((2, 3)) * self.turn).abs()
+
+
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.INT8])
+def test_complex_weights_are_read_and_run(bench, precision):
+    made = bench(Turned(), image=(1, 3, 8, 8))
+    artifact = made.emit(precision)
+    assert target.audit(artifact).bytes_by_dtype == {"complex64": 24}
+    assert made.worst_db(artifact) > 100
+
+
 def test_ops_and_conversions_are_those_of_the_file(convolutional):
     found = target.audit(convolutional.emit(Precision.INT8))
     assert found.ops_by_precision == {"convert": 2, "float32": 1, "int8": 3}

@@ -62,7 +62,7 @@ def renamed(specs, name):
     return tuple(replace(spec, name=f"{name} {i}") for i, spec in enumerate(specs))
 
 
-def manifest_of(signature, precision, labels):
+def manifest_of(signature, precision, labels, oldest="1.13.1"):
     def entry(spec):
         image = ImageEntry(channels="rgb") if spec.shape == (1, 8, 8, 3) else None
         return TensorEntry(name=spec.name, shape=spec.shape, dtype=spec.dtype, image=image)
@@ -86,6 +86,7 @@ def manifest_of(signature, precision, labels):
             bytes_by_dtype={},
             float_islands=(),
             full_int8=False,
+            requires={"bytecode version": "8", "oldest PyTorch": oldest},
         ),
         gate=GateEntry(expression="", passed=True),
         parity={"host": parity},
@@ -95,7 +96,7 @@ def manifest_of(signature, precision, labels):
     )
 
 
-def bundle_of(made, precision, hostile=False):
+def bundle_of(made, precision, hostile=False, oldest="1.13.1"):
     """A bundle's folder: artifact, golden vectors, kit."""
     artifact = made.emit(Precision(precision))
     signature = made.program.signature
@@ -118,7 +119,7 @@ def bundle_of(made, precision, hostile=False):
         for name, values in arrays.items()
     }
     labels = (HOSTILE, "dog", "größe", "other") if hostile else ("cat", "dog", "größe", "other")
-    for file in integration.files(manifest_of(signature, precision, labels), golden):
+    for file in integration.files(manifest_of(signature, precision, labels, oldest), golden):
         path = artifact.folder / "kit" / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.bytes())
@@ -219,3 +220,17 @@ def test_hostile_names_stay_within_string_literals(bench):
         text = (folder / "kit" / path).read_text(encoding="utf-8")
         bare = re.sub(r'"(\\.|[^"\\\n])*"', '""', text)
         assert not re.search(r"int injected|injected\)|/ injected|[猫ö\u202e\u2028]|\?\?/", bare), path
+
+
+def words(bundle):
+    return " ".join((bundle / "kit" / "README.md").read_text().split())
+
+
+def test_the_readme_says_which_pytorch_and_when_no_published_library_will_do(bench):
+    made = bench(Picture(), image=(1, 8, 8, 3))
+    assert "PyTorch 1.13.1 or newer, whose lite interpreter reads bytecode version 8" in words(
+        bundle_of(made, "float32")
+    )
+    newer = words(bundle_of(made, "float32", oldest="2.4.1"))
+    assert "2.1.0, too old for this model" in newer
+    assert "too old" not in words(bundle_of(made, "float32", oldest="2.1.2"))
