@@ -57,6 +57,7 @@ class _Emitter:
         self._real: dict[Node, Any] = {}
         self._stored: dict[Node, Ref] = {}
         self._quantization: dict[Node, Quantization] = {}
+        self._packs: dict[tuple[Any, ...], tuple[str, Any]] = {}
 
     def emit(self) -> bytes:
         inputs = iter(self._script.inputs)
@@ -147,7 +148,7 @@ class _Emitter:
         own = quantization(self._ranges[self._clamps.get(node, node).name])
         scaled: list[float] = [own.scale, own.zero_point]
         if op in CONVOLUTIONS | {"aten::linear"}:
-            kernel, packed = pack(self._module, node)
+            kernel, packed = self._packed(node)
             args = [self._as_stored(node.args[0]), self._script.attribute(name, packed), *scaled]  # type: ignore[arg-type]
             self._store(node, self._script.call(name, f"quantized::{kernel}", args), own)
         elif op in BINARY:
@@ -169,6 +170,14 @@ class _Emitter:
             made = self._script.call(name, op, [self._as_stored(node.args[0])])  # type: ignore[arg-type]
             self._store(node, made, FIXED[op])
 
+    def _packed(self, node: Node) -> tuple[str, Any]:
+        """Packed once, however often a layer runs."""
+        rest = (each.target if isinstance(each, Node) else str(each) for each in node.args[1:])
+        key = (kind(node), *rest)
+        if key not in self._packs:
+            self._packs[key] = pack(self._module, node)
+        return self._packs[key]
+
     def _rescale(self, node: Node, scaled: list[float], own: Quantization) -> None:
         op = kind(node)
         args: list[Any] = [self._as_stored(node.args[0])]  # type: ignore[arg-type]
@@ -184,7 +193,7 @@ class _Emitter:
     def _dynamic(self, node: Node) -> None:
         name, op, given = node.meta["name"], kind(node), arguments(node)
         if op not in RECURRENT:
-            kernel, packed = pack(self._module, node)
+            kernel, packed = self._packed(node)
             args = [self._as_real(given["input"]), self._script.attribute(name, packed), False]
             self._real[node] = self._script.call(name, f"quantized::{kernel}_dynamic", args)
             return

@@ -42,10 +42,12 @@ PASSING = {
     "aten::constant_pad_nd",
     "aten::relu",
     "aten::upsample_nearest2d",
+    "aten::upsample_bilinear2d",
+    "aten::flip",
     "aten::pixel_shuffle",
     "aten::channel_shuffle",
 }
-"""The output has its input's scale: values are moved or chosen, not computed."""
+"""The output has its input's scale: values are moved, chosen, or taken from between two neighbours."""
 
 AVERAGES = {"aten::mean", "aten::adaptive_avg_pool2d", "aten::avg_pool2d"}
 """qnnpack gives them their input's scale, of which the average of many values uses little: 15 dB are left where a scale of
@@ -160,6 +162,8 @@ def _why_no_kernel(node: Node) -> str:
         tensors = [each for each in node.args[:2] if isinstance(each, Node) and each.op != "get_attr"]
         if len(tensors) != 2 or arguments(node).get("alpha", 1) != 1:
             return "a sum or product with a constant stays float"
+    if any(source.op == "get_attr" for source in node.all_input_nodes):
+        return "it reads a constant"
     known = {*BINARY, *RESCALING, *FIXED, *PASSING, "aten::cat"}
     if name not in known or (name == "aten::constant_pad_nd" and arguments(node)["value"] != 0):
         return f"qnnpack has no exact int8 kernel for {name}"
