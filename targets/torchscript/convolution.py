@@ -8,7 +8,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from .edit import insert, put, replace, shape
-from .graph import arguments, constant, kind, spread
+from .graph import arguments, kind, spread
 from .kernels import CONVOLUTIONS
 
 aten = torch.ops.aten
