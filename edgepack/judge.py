@@ -256,12 +256,11 @@ class Judge:
 
 
 def _explained(audit: Audit, lowering: Lowering, plan: Plan) -> Audit:
-    """The audit, with the reasons that only the plan knows for the ops that it left in another precision."""
-    if not plan.ops:
-        return audit
-    differ = [op for op in lowering.ops if op.name in plan.ops]
+    """The audit, with the reasons that only the plan and the lowering know for ops in another precision than was asked for."""
+    ops = lowering.ops  # as they are now that the plan was emitted: calibration may have shown more limits
+    differ = [op for op in ops if op.name in plan.ops or plan.default in op.limits]
     if any(
-        op.weight_db for op in lowering.ops
+        op.weight_db for op in ops
     ):  # only weights are stored in the precision: others have nothing to explain
         differ = [op for op in differ if op.weight_db]
     reasons = {op.name: _reason(op, plan) for op in differ}

@@ -17,6 +17,7 @@ from .._torch.source import Parameter, Source
 from .._torch.weights import prepare
 from . import source
 from .function import Function, Tensors
+from .recurrent import fuse
 
 
 def load(request: LoadRequest) -> TorchModel:
@@ -72,6 +73,7 @@ class KerasModule(torch.nn.Module):
 
     def __init__(self, function: Function) -> None:
         super().__init__()
+        fuse(function.keep)
         self.model = function.keep
         self._function = function
 

@@ -98,10 +98,6 @@ def _goes_on(module: GraphModule, node: Node, axis: int) -> bool:
     return is_op(user) and _affine(module, user, axis) is not None
 
 
-def _is_sum_or_product(node: Node) -> bool:
-    return kind(node) in ("aten::add", "aten::sub", "aten::rsub", "aten::mul", "aten::div", "aten::neg")
-
-
 def _affine(module: GraphModule, node: Node, axis: int) -> Affine | None:
     """The sum or product that one op is."""
     found = _output(node)
@@ -109,37 +105,39 @@ def _affine(module: GraphModule, node: Node, axis: int) -> Affine | None:
         return None
     if kind(node) == BATCH_NORM:
         return _batch_norm(module, node) if axis == 1 else None
-    if not _is_sum_or_product(node) or (kind(node) == "aten::div" and "rounding_mode" in node.kwargs):
+    made = _sum_or_product(module, node, axis)
+    if made is None or not isinstance(made.source, Node) or made.source.meta["val"].shape != found.shape:
         return None
-    if kind(node) == "aten::neg":
-        return Affine(node.args[0], torch.tensor(-1.0).double(), torch.tensor(0.0).double())  # type: ignore[arg-type]
-    first, second = node.args[:2]
-    left, right = (_channels(module, each, node, axis) for each in (first, second))
-    alpha = float(arguments(node).get("alpha", 1))
+    return made if bool(made.scale.isfinite().all()) else None
+
+
+def _sum_or_product(module: GraphModule, node: Node, axis: int) -> Affine | None:
+    """An op on a tensor and a constant, in whichever order."""
+    args: Any = node.args
+    name = kind(node).removeprefix("aten::")
     zero, one = torch.tensor(0.0).double(), torch.tensor(1.0).double()
-    match kind(node), left, right:
-        case "aten::add", None, torch.Tensor():
-            made = (first, one, right * alpha)
-        case "aten::add", torch.Tensor(), None:
-            made = (second, one * alpha, left)
-        case "aten::sub", None, torch.Tensor():
-            made = (first, one, -right * alpha)
-        case "aten::sub", torch.Tensor(), None:
-            made = (second, -one * alpha, left)
-        case "aten::rsub", None, torch.Tensor():
-            made = (first, -one * alpha, right)
-        case "aten::mul", None, torch.Tensor():
-            made = (first, right, zero)
-        case "aten::mul", torch.Tensor(), None:
-            made = (second, left, zero)
-        case "aten::div", None, torch.Tensor():
-            made = (first, 1 / right, zero)
-        case _:
-            return None
-    source = made[0]
-    if not isinstance(source, Node) or source.meta["val"].shape != found.shape:
+    if name == "neg":
+        return Affine(args[0], -one, zero)
+    if name not in ("add", "sub", "rsub", "mul", "div") or "rounding_mode" in node.kwargs:
         return None
-    return Affine(source, made[1], made[2]) if bool(made[1].isfinite().all()) else None
+    left, right = (_channels(module, each, node, axis) for each in args[:2])
+    if (left is None) == (right is None):
+        return None
+    source, number = (args[0], right) if left is None else (args[1], left)
+    assert number is not None
+    alpha = float(arguments(node).get("alpha", 1))  # what a sum multiplies its second operand by
+    steps = {
+        ("add", True): (one, number * alpha),
+        ("add", False): (one * alpha, number),
+        ("sub", True): (one, -number * alpha),
+        ("sub", False): (-one * alpha, number),
+        ("rsub", True): (-one * alpha, number),
+        ("mul", True): (number, zero),
+        ("mul", False): (number, zero),
+        ("div", True): (1 / number, zero),
+    }
+    found = steps.get((name, left is None))
+    return Affine(source, *found) if found is not None else None
 
 
 def _channels(module: GraphModule, operand: object, node: Node, axis: int) -> torch.Tensor | None:

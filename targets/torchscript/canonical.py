@@ -6,6 +6,7 @@ Every step keeps what is computed, to float32 rounding.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -90,15 +91,11 @@ def _reshape(module: GraphModule, node: Node) -> None:
 
 def _slices(module: GraphModule, node: Node) -> None:
     """The parts of a tensor, each as a slice of it, which has an integer kernel."""
-    parts = node.meta.get("val")
     if kind(node) not in ("aten::split", "aten::split_with_sizes", "aten::chunk"):
         return
-    dim, start = arguments(node)["dim"], 0
-    starts = []
-    for part in parts:
-        starts.append((start, start + part.shape[dim]))
-        start += part.shape[dim]
+    dim = arguments(node)["dim"]
+    edges = [0, *itertools.accumulate(part.shape[dim] for part in node.meta["val"])]
     for user in list(node.users):
-        low, high = starts[user.args[1]]
-        name = f"{node.meta['name']}.{user.args[1]}"
-        put(module, user, insert(module, user, aten.slice.Tensor, (node.args[0], dim, low, high), name))
+        index: Any = user.args[1]
+        args = (node.args[0], dim, edges[index], edges[index + 1])
+        put(module, user, insert(module, user, aten.slice.Tensor, args, f"{node.meta['name']}.{index}"))

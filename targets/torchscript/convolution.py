@@ -51,7 +51,7 @@ def fold_padding(module: GraphModule, node: Node) -> None:
         target = {1: aten.conv1d.default, 2: aten.conv2d.default}[dims]
         node = replace(module, node, target, (*list(given.values())[:4], padding, *list(given.values())[5:]))
         given = arguments(node)
-    source = given["input"]
+    source: Any = given["input"]
     if kind(source) != "aten::constant_pad_nd" or source.args[2] != 0:
         return
     sides = list(source.args[1])
@@ -75,7 +75,7 @@ def _padding_in_numbers(module: GraphModule, given: dict[str, Any], dims: int) -
 
 def fold_edges(module: GraphModule, node: Node) -> None:
     """Edges repeated before a maximum change nothing: windows that reach over them find the same."""
-    source = node.args[0] if node.args else None
+    source: Any = node.args[0] if node.args else None
     is_pool = kind(node) in ("aten::max_pool1d", "aten::max_pool2d")
     if not is_pool or kind(source) not in ("aten::replication_pad1d", "aten::replication_pad2d"):
         return

@@ -32,8 +32,10 @@ def linear(module: GraphModule, node: Node) -> None:
 
 
 def _is_float(module: GraphModule, node: object) -> bool:
-    is_node = isinstance(node, Node) and constant(module, node) is None
-    return is_node and node.meta["val"].dtype == torch.float32 and node.meta["val"].dim() > 1  # type: ignore[union-attr]
+    if not isinstance(node, Node) or constant(module, node) is not None:
+        return False
+    found = node.meta["val"]
+    return bool(found.dtype == torch.float32 and found.dim() > 1)
 
 
 def _replace(
@@ -45,10 +47,11 @@ def _replace(
 
 def _einsum(module: GraphModule, node: Node) -> None:
     """Where the last dimensions of the input meet those of a constant, in the same order."""
-    equation, operands = node.args[:2]
-    if not isinstance(equation, str) or len(operands) != 2 or "." in equation:  # type: ignore[arg-type]
+    args: Any = node.args
+    equation, operands = args[:2]
+    if len(operands) != 2 or "." in equation:
         return
-    source, matrix = operands  # type: ignore[misc]
+    source, matrix = operands
     weight = constant(module, matrix)
     if weight is None or not _is_float(module, source):
         return

@@ -113,6 +113,12 @@ class Limits:
             found[Precision.INT8_DYNAMIC] = "it has no weights that are quantized on their own"
         return found
 
+    def refuse(self, node: Node, why: str) -> None:
+        """Leave an op, and the clamp in its range, in float."""
+        for each in (node, absorbed(self._module).get(node)):
+            if each is not None:
+                self._static[each] = why
+
     def is_static(self, node: Node) -> bool:
         return not self._static[node]
 

@@ -43,16 +43,17 @@ def order_of(node: object) -> Order | None:
     """What a permutation makes of its input's dimensions."""
     if not isinstance(node, Node) or node.op != "call_function":
         return None
+    args: Any = node.args
     match kind(node):
         case "aten::permute":
-            return tuple(dim % len(node.meta["val"].shape) for dim in node.args[1])  # type: ignore[union-attr]
+            return tuple(dim % len(args[1]) for dim in args[1])
         case "aten::transpose" | "aten::swapaxes":
-            dims = list(range(len(node.meta["val"].shape)))
-            first, second = node.args[1:3]
-            dims[first], dims[second] = dims[second], dims[first]  # type: ignore[index]
+            dims = list(range(node.meta["val"].dim()))
+            first, second = args[1:3]
+            dims[first], dims[second] = dims[second], dims[first]
             return tuple(dims)
         case "aten::t" | "aten::numpy_T":
-            return tuple(reversed(range(len(node.meta["val"].shape))))
+            return tuple(reversed(range(node.meta["val"].dim())))
     return None
 
 

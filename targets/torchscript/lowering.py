@@ -19,6 +19,7 @@ from .graph import NotExportable, calls, capture, constant, is_op, kind
 from .kernels import Limits, absorbed
 from .ranges import Ranges, calibrate
 from .runtime import qnnpack
+from .scales import fit
 from .scripted import ScriptedLowering, script
 from .writer import write
 
@@ -49,7 +50,7 @@ class TorchScriptLowering:
         self._calibration = calibration
         self._limits = Limits(module)
 
-    @cached_property
+    @property
     def ops(self) -> tuple[Op, ...]:
         """The ops in the order in which they run; a weight that several share counts for the first."""
         inside = set(absorbed(self._module).values())
@@ -80,7 +81,9 @@ class TorchScriptLowering:
                 wanted |= {node.name, *(source.name for source in node.all_input_nodes)}
         wanted -= {source.name for source in absorbed(self._module)}
         with step("calibrate") as calibrating:
-            return calibrate(self._module, self._signature, wanted, self._calibration, calibrating)
+            ranges = calibrate(self._module, self._signature, wanted, self._calibration, calibrating)
+        fit(self._module, self._limits, ranges)
+        return ranges
 
     def emit(self, plan: Plan, out: Path) -> Artifact:
         """Write ``model.ptl`` and ``operators.yaml`` for a plan into ``out``."""

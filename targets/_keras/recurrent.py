@@ -9,25 +9,26 @@ import keras
 import torch
 from keras import activations, layers
 
+_VF: Any = torch._VF  # the kernels behind torch.nn.LSTM and the like
 
-def fuse(model: torch.nn.Module) -> None:
-    """Have every LSTM, GRU and SimpleRNN in a Keras model, under Keras's torch backend, compute as torch's ``aten::lstm``
-    and the like, in place.
+Run = Callable[[Any, Any, Any, bool], Any]
+"""From inputs, states, weights and whether there are biases, to outputs and states."""
+
+
+def fuse(model: keras.Model) -> None:
+    """Have every LSTM, GRU and SimpleRNN in a Keras model on PyTorch compute as ``aten::lstm`` and the like, in place.
 
     Weights are read when the layer runs, so that they can still change. A layer whose options PyTorch's kernels do not
     know, and one that is given a mask, keeps its loop.
     """
-    for layer in model.modules():
+    for layer in model._flatten_layers():
         run = _kernel(layer)
         if run is not None:
             layer.inner_loop = _loop(layer, run, layer.inner_loop)
 
 
-Run = Callable[[torch.Tensor, list[torch.Tensor], list[torch.Tensor], bool], tuple[torch.Tensor, ...]]
-
-
 def _kernel(layer: Any) -> Run | None:
-    """What computes a layer: inputs, states, weights and whether there are biases; to outputs and states."""
+    """What computes a layer; ``None`` where only its own loop does."""
     if not isinstance(layer, layers.RNN) or layer.stateful:
         return None
     cell = layer.cell
@@ -39,24 +40,24 @@ def _kernel(layer: Any) -> Run | None:
         case layers.GRU if gates_fit and activation is activations.tanh and cell.reset_after:
             return _gru
         case layers.SimpleRNN if activation is activations.tanh:
-            return _simple(torch._VF.rnn_tanh)  # type: ignore[attr-defined]
+            return _simple(_VF.rnn_tanh)
         case layers.SimpleRNN if activation is activations.relu:
-            return _simple(torch._VF.rnn_relu)  # type: ignore[attr-defined]
+            return _simple(_VF.rnn_relu)
     return None
 
 
-def _lstm(x: Any, states: Any, weights: Any, biased: bool) -> tuple[torch.Tensor, ...]:
-    return torch._VF.lstm(x, tuple(states), weights, biased, 1, 0.0, False, False, True)  # type: ignore[attr-defined, no-any-return]
+def _lstm(x: Any, states: Any, weights: Any, biased: bool) -> Any:
+    return _VF.lstm(x, tuple(states), weights, biased, 1, 0.0, False, False, True)
 
 
-def _gru(x: Any, states: Any, weights: Any, biased: bool) -> tuple[torch.Tensor, ...]:
+def _gru(x: Any, states: Any, weights: Any, biased: bool) -> Any:
     ordered = [_reset_first(each) for each in weights]
-    return torch._VF.gru(x, states[0], ordered, biased, 1, 0.0, False, False, True)  # type: ignore[attr-defined, no-any-return]
+    return _VF.gru(x, states[0], ordered, biased, 1, 0.0, False, False, True)
 
 
 def _simple(kernel: Any) -> Run:
-    def run(x: Any, states: Any, weights: Any, biased: bool) -> tuple[torch.Tensor, ...]:
-        return kernel(x, states[0], weights, biased, 1, 0.0, False, False, True)  # type: ignore[no-any-return]
+    def run(x: Any, states: Any, weights: Any, biased: bool) -> Any:
+        return kernel(x, states[0], weights, biased, 1, 0.0, False, False, True)
 
     return run
 
