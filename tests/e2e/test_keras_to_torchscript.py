@@ -49,6 +49,14 @@ def test_a_layer_that_looks_for_tensorflow_does_not_find_it(script):
     assert ended.outputs["value"]["sqnr_db"] >= 100
 
 
+def test_a_long_recurrent_net_is_no_larger_than_its_weights(script, tmp_path):
+    ended = script("deep", "long_series", precision="int8_dynamic")
+    assert ended.code == 0, ended.err
+    assert ended.outputs["value"]["sqnr_db"] >= 25
+    weights = 4 * 128 * (16 + 128 + 2) + 2 * 4 * 128 * (128 + 128 + 2) + 4 * 129
+    assert (tmp_path / ended.bundle["path"] / "model.ptl").stat().st_size <= 1.5 * weights
+
+
 def test_classes_of_the_users_own_that_no_file_holds(script):
     ended = script("subclassed", "vectors")
     assert ended.code == 0, ended.err

@@ -38,6 +38,20 @@ def vectors():
         yield {"series": rng.normal(0, 1, (6, 3)).astype(np.float32)}
 
 
+def long_series():
+    rng = np.random.default_rng(0)
+    for _ in range(32):
+        yield {"series": rng.normal(0, 1, (160, 16)).astype(np.float32)}
+
+
+def deep():
+    """Three recurrent layers of many steps, which a converter that unrolls writes out 480 times."""
+    x = series = keras.Input((160, 16), name="series")
+    for last in (False, False, True):
+        x = L.LSTM(128, return_sequences=not last)(x)
+    return keras.Model(series, L.Dense(4, name="value")(x))
+
+
 class Scaled(L.Layer):
     """A layer that no file can bring along."""
 
