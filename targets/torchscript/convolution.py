@@ -87,6 +87,22 @@ def _padding_in_numbers(module: GraphModule, given: dict[str, Any], dims: int) -
     return [total // 2 for total in totals] if all(total % 2 == 0 for total in totals) else None
 
 
+def subsample(module: GraphModule, node: Node) -> None:
+    """A maximum of single values takes every so many of them; qnnpack refuses such a pool."""
+    if kind(node) not in ("aten::max_pool1d", "aten::max_pool2d"):
+        return
+    given, sizes = arguments(node), node.meta["val"].shape
+    dims = len(sizes) - 2
+    if any(size != 1 for size in spread(given["kernel_size"], dims)) or any(spread(given["padding"], dims)):
+        return
+    source, ends = given["self"], shape(module, given["self"])
+    for dim, step in enumerate(spread(given["stride"] or 1, dims), 2):
+        args = (source, dim, 0, ends[dim], step)
+        name = node.meta["name"] if dim == dims + 1 else f"{node.meta['name']}.{dim}"
+        source = insert(module, node, aten.slice.Tensor, args, name)
+    put(module, node, source)
+
+
 def fold_edges(module: GraphModule, node: Node) -> None:
     """Edges repeated before a maximum change nothing: windows that reach over them find the same."""
     source: Any = node.args[0] if node.args else None
@@ -102,7 +118,7 @@ def fold_edges(module: GraphModule, node: Node) -> None:
     halves = all(before <= size // 2 for before, size in zip(low, kernel, strict=True))
     if not fits or not halves or any(own) or any(step != 1 for step in spread(given["dilation"], dims)):
         return
-    given |= {"self": source.args[0], "padding": low, "ceil_mode": True}
+    given |= {"self": source.args[0], "padding": low, "ceil_mode": given["ceil_mode"] or low != high}
     made = insert(module, node, node.target, tuple(given.values()), node.meta["name"])
     if made.meta["val"].shape == node.meta["val"].shape:
         put(module, node, made)

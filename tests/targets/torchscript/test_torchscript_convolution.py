@@ -33,7 +33,7 @@ def test_repeated_edges_change_no_maximum(low, high, pool, bench):
         (0, 2, {"kernel_size": 3, "stride": 2}),
         (1, 1, {"kernel_size": 3, "stride": 2, "padding": 1}),
         (1, 1, {"kernel_size": 3, "stride": 1, "dilation": 2}),
-        (1, 1, {"kernel_size": 3, "stride": 4}),
+        (0, 1, {"kernel_size": 3, "stride": 4}),
     ],
 )
 def test_edges_that_the_pool_cannot_have_itself_stay(low, high, pool, bench):
@@ -62,3 +62,14 @@ def test_zeros_on_both_sides_are_the_convolution_s_own(function, bench):
 def test_other_padding_stays(function, bench):
     network = nn.Sequential(Does(function), nn.Conv2d(3, 4, 3))
     assert "constant_pad_nd" in kinds(graph_of(bench(network, image=(1, 3, 8, 8))))
+
+
+def test_a_maximum_of_single_values_takes_every_so_many_of_them(bench):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(1, (2, 3)))
+    made = bench(network, image=(1, 3, 9, 9))
+    assert kinds(graph_of(made)) == ["conv2d", "slice", "slice"]
+    assert made.db("int8") > 30
+
+
+def test_a_pool_of_one_row_is_a_pool(bench):
+    assert kinds(graph_of(bench(nn.MaxPool2d((1, 2)), image=(1, 3, 8, 8)))) == ["max_pool2d"]

@@ -46,7 +46,8 @@ def graph_of(made):
     module.recompile()  # a graph module runs the code of the graph that it was made of until then
     expected, found = made.module(*made.program.example), module(*made.program.example)
     for one, other in zip(expected, found, strict=True):
-        assert one.shape == other.shape and one.dtype == other.dtype
+        assert one.shape == other.shape
+        assert one.dtype == other.dtype
         noise = float((one.double() - other.double()).square().sum())
         assert noise == 0 or 10 * torch.log10(one.double().square().sum() / noise) > LEAST_DB
     return module
