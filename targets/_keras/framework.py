@@ -15,7 +15,7 @@ from edgepack.spec import Signature
 from .._torch.model import TorchModel, build
 from .._torch.source import Parameter, Source
 from .._torch.weights import prepare
-from . import source
+from . import pooling, source
 from .function import Function, Tensors
 from .recurrent import fuse
 
@@ -74,6 +74,7 @@ class KerasModule(torch.nn.Module):
     def __init__(self, function: Function) -> None:
         super().__init__()
         fuse(function.keep)
+        pooling.correct(function.keep)
         self.model = function.keep
         self._function = function
 

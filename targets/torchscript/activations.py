@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from .edit import insert, replace
+from .edit import insert, put, replace
 from .graph import arguments, constant, kind
 from .kernels import clamp_bounds
 
@@ -49,7 +49,9 @@ def clamp(module: GraphModule, node: Node) -> None:
         source = source.args[0]  # type: ignore[assignment]
     elif is_spelled:
         return
-    if (low, high) == (0.0, math.inf):
+    if (low, high) == (-math.inf, math.inf):
+        put(module, node, source)
+    elif (low, high) == (0.0, math.inf):
         replace(module, node, aten.relu.default, (source,))
     elif low > -math.inf and high < math.inf:
         replace(module, node, aten.hardtanh.default, (source, low, high))
@@ -80,7 +82,7 @@ def _limits(module: GraphModule, node: Node) -> tuple[Node, float, float] | None
 
 def hard_sigmoid(module: GraphModule, node: Node) -> None:
     """``relu6(x + 3) / 6``, and that times ``x``."""
-    if kind(node) not in ("aten::mul", "aten::div"):
+    if kind(node) not in ("aten::mul", "aten::div") or "rounding_mode" in node.kwargs:
         return
     pair = _operands(module, node)
     if pair is not None and _is_sixth(node, pair[1]):

@@ -178,8 +178,10 @@ def _folded(module: GraphModule, whole: Affine, axis: int) -> Node | None:
     if weight is None or (given["bias"] is not None and bias is None):
         return None
     place, dims = LAYERS[kind(layer)], layer.meta["val"].dim()
-    is_along = axis == (dims - 1 if kind(layer) == "aten::linear" else 1)
-    if not is_along or (place == 1 and given["groups"] != 1):
+    is_linear = kind(layer) == "aten::linear"
+    is_along = axis == (dims - 1 if is_linear else 1)
+    has_batch = is_linear or dims == weight.dim()
+    if not is_along or not has_batch or (place == 1 and given["groups"] != 1):
         return None
     outputs = layer.meta["val"].shape[axis]
     scale, shift = (each.expand(outputs) for each in (whole.scale, whole.shift))

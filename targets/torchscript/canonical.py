@@ -44,7 +44,7 @@ def canonicalise(module: GraphModule) -> None:
     """Rewrite the graph in place."""
     _each(module, _drop, _alias)
     constants.fold(module)
-    _each(module, _reshape, _slices, convolution.name, convolution.pad, dense.linear)
+    _each(module, _reshape, _slices, convolution.name, convolution.pad, convolution.subsample, dense.linear)
     layout.sink(module)
     sweep(module)
     _each(module, activations.clamp, activations.hard_sigmoid)

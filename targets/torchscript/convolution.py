@@ -13,6 +13,16 @@ from .kernels import CONVOLUTIONS
 
 aten = torch.ops.aten
 
+PADS = {
+    ("replicate", 1): aten.replication_pad1d.default,
+    ("replicate", 2): aten.replication_pad2d.default,
+    ("replicate", 3): aten.replication_pad3d.default,
+    ("reflect", 1): aten.reflection_pad1d.default,
+    ("reflect", 2): aten.reflection_pad2d.default,
+    ("reflect", 3): aten.reflection_pad3d.default,
+}
+"""By mode and the number of dimensions that are padded."""
+
 
 def name(module: GraphModule, node: Node) -> None:
     """The general convolution that a TorchScript file has, as the one that it is."""
@@ -31,11 +41,15 @@ def name(module: GraphModule, node: Node) -> None:
 
 def pad(module: GraphModule, node: Node) -> None:
     """``aten::pad`` is newer than many runtimes."""
-    if kind(node) == "aten::pad":
-        given = arguments(node)
-        if given["mode"] == "constant":
-            fill = given["value"] or 0.0
-            replace(module, node, aten.constant_pad_nd.default, (given["self"], given["pad"], fill))
+    if kind(node) != "aten::pad":
+        return
+    given = arguments(node)
+    known = PADS.get((given["mode"], len(given["pad"]) // 2))
+    if given["mode"] == "constant":
+        fill = given["value"] or 0.0
+        replace(module, node, aten.constant_pad_nd.default, (given["self"], given["pad"], fill))
+    elif known is not None:
+        replace(module, node, known, (given["self"], given["pad"]))
 
 
 def fold_padding(module: GraphModule, node: Node) -> None:
@@ -52,7 +66,7 @@ def fold_padding(module: GraphModule, node: Node) -> None:
         node = replace(module, node, target, (*list(given.values())[:4], padding, *list(given.values())[5:]))
         given = arguments(node)
     source: Any = given["input"]
-    if kind(source) != "aten::constant_pad_nd" or source.args[2] != 0:
+    if kind(source) != "aten::constant_pad_nd" or arguments(source)["value"] != 0:
         return
     sides = list(source.args[1])
     pairs = [tuple(sides[2 * axis : 2 * axis + 2]) for axis in range(len(sides) // 2)]
@@ -73,6 +87,22 @@ def _padding_in_numbers(module: GraphModule, given: dict[str, Any], dims: int) -
     return [total // 2 for total in totals] if all(total % 2 == 0 for total in totals) else None
 
 
+def subsample(module: GraphModule, node: Node) -> None:
+    """A maximum of single values takes every so many of them; qnnpack refuses such a pool."""
+    if kind(node) not in ("aten::max_pool1d", "aten::max_pool2d"):
+        return
+    given, sizes = arguments(node), node.meta["val"].shape
+    dims = len(sizes) - 2
+    if any(size != 1 for size in spread(given["kernel_size"], dims)) or any(spread(given["padding"], dims)):
+        return
+    source, ends = given["self"], shape(module, given["self"])
+    for dim, step in enumerate(spread(given["stride"] or 1, dims), 2):
+        args = (source, dim, 0, ends[dim], step)
+        name = node.meta["name"] if dim == dims + 1 else f"{node.meta['name']}.{dim}"
+        source = insert(module, node, aten.slice.Tensor, args, name)
+    put(module, node, source)
+
+
 def fold_edges(module: GraphModule, node: Node) -> None:
     """Edges repeated before a maximum change nothing: windows that reach over them find the same."""
     source: Any = node.args[0] if node.args else None
@@ -86,9 +116,9 @@ def fold_edges(module: GraphModule, node: Node) -> None:
     kernel, own = spread(given["kernel_size"], dims), spread(given["padding"], dims)
     fits = all(0 <= before <= after <= before + 1 for before, after in zip(low, high, strict=True))
     halves = all(before <= size // 2 for before, size in zip(low, kernel, strict=True))
-    if not fits or not halves or any(own):
+    if not fits or not halves or any(own) or any(step != 1 for step in spread(given["dilation"], dims)):
         return
-    given |= {"self": source.args[0], "padding": low, "ceil_mode": True}
+    given |= {"self": source.args[0], "padding": low, "ceil_mode": given["ceil_mode"] or low != high}
     made = insert(module, node, node.target, tuple(given.values()), node.meta["name"])
     if made.meta["val"].shape == node.meta["val"].shape:
         put(module, node, made)

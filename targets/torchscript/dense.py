@@ -25,7 +25,7 @@ def linear(module: GraphModule, node: Node) -> None:
             given = arguments(node)
             weight, bias = constant(module, given["mat2"]), constant(module, given["self"])
             plain = given["beta"] == 1 and given["alpha"] == 1
-            if weight is not None and bias is not None and bias.dim() == 1 and plain:
+            if weight is not None and bias is not None and bias.shape == weight.shape[1:] and plain:
                 _replace(module, node, given["mat1"], weight.t(), bias)
         case "aten::einsum":
             _einsum(module, node)
@@ -60,7 +60,7 @@ def _einsum(module: GraphModule, node: Node) -> None:
     summed = [label for label in of_input if label in of_weight and label not in made]
     kept = of_input.removesuffix("".join(summed))
     new = [label for label in of_weight if label not in summed]
-    if not summed or made != kept + "".join(new) or len(set(of_input + of_weight)) != len(kept + of_weight):
+    if not summed or made != kept + "".join(new) or not _is_plain(of_input, of_weight, summed):
         return
     turned = weight.permute([of_weight.index(label) for label in (*new, *summed)])
     inputs = [of_weight.index(label) for label in summed]
@@ -76,6 +76,11 @@ def _einsum(module: GraphModule, node: Node) -> None:
     product = insert(module, node, aten.linear.default, (flat, stored), name)
     sizes = list(node.meta["val"].shape)
     put(module, node, insert(module, node, aten.reshape.default, (product, sizes), f"{name}.unflatten"))
+
+
+def _is_plain(of_input: str, of_weight: str, summed: list[str]) -> bool:
+    """Whether no label is there twice, but those that are summed, once on each side."""
+    return len(set(of_input + of_weight)) == len(of_input) + len(of_weight) - len(set(summed))
 
 
 def unflatten(module: GraphModule, node: Node) -> None:

@@ -24,7 +24,7 @@ ALONG = {"aten::softmax", "aten::log_softmax", "aten::slice", "aten::cumsum", "a
 """Ops along one dimension."""
 
 
-POINTWISE = {"aten::hardswish", "aten::to", "aten::_to_copy"}
+POINTWISE = {"aten::hardswish", "aten::rsub", "aten::to", "aten::_to_copy"}
 """Beside those that PyTorch itself says are pointwise."""
 
 
@@ -256,8 +256,9 @@ def _repeat(module: GraphModule, node: Node) -> Node | None:
     sizes, made = shape(module, source), tuple(node.meta["val"].shape)  # type: ignore[arg-type]
     for dim in (dim for dim in range(4) if order[dim] >= 2):
         times = made[dim] // sizes[dim]
-        widened = (*sizes[: dim + 1], times, *sizes[dim + 1 :])
-        if tuple(expanded.meta["val"].shape) == widened and made == _times(sizes, dim, times):
+        single, widened = ((*sizes[: dim + 1], each, *sizes[dim + 1 :]) for each in (1, times))
+        steps = (shape(module, unit), shape(module, expanded), made)
+        if steps == (single, widened, _times(sizes, dim, times)):
             return _upsampled(module, node, source.args[0], order, order[dim], times)  # type: ignore[union-attr]
     return None
 
@@ -268,6 +269,13 @@ def _times(sizes: tuple[int, ...], dim: int, times: int) -> tuple[int, ...]:
 
 def _upsampled(module: GraphModule, node: Node, source: Any, order: Order, dim: int, times: int) -> Node:
     size = list(_times(shape(module, source), dim, times)[2:])
-    if kind(source) == "aten::upsample_nearest2d" and len(source.users) == 1:
+    if kind(source) == "aten::upsample_nearest2d" and len(source.users) == 1 and _is_multiple(module, source):
         source = source.args[0]
     return _after(module, node, (source, size), order, aten.upsample_nearest2d.default)
+
+
+def _is_multiple(module: GraphModule, upsampled: Node) -> bool:
+    """Whether every pixel is there equally often, so that more of each is the same in one step as in two."""
+    pairs = zip(shape(module, upsampled), shape(module, upsampled.args[0]), strict=True)  # type: ignore[arg-type]
+    has_scales = upsampled.target is not aten.upsample_nearest2d.default or len(upsampled.args) > 2
+    return not has_scales and all(size % own == 0 for size, own in pairs)

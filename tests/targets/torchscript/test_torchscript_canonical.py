@@ -1,11 +1,10 @@
 """Before anything is quantized, a graph becomes smaller without answering otherwise."""
 
-import torch
 from torch import nn
 from torch.nn import functional as F
+from torchscript_graphs import graph_of, kinds, normalised
 
-from edgepack.targets.torchscript.canonical import canonicalise
-from edgepack.targets.torchscript.graph import calls, capture, kind
+from edgepack.targets.torchscript.graph import calls
 
 
 class SamePadded(nn.Conv2d):
@@ -19,30 +18,6 @@ class SamePadded(nn.Conv2d):
         return F.conv2d(
             self.pad(x), self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
         )
-
-
-def normalised(channels, norm=nn.BatchNorm2d):
-    """Batch normalisation with statistics, as after training."""
-    layer = norm(channels)
-    layer.running_mean.normal_()
-    layer.running_var.uniform_(0.5, 2)
-    nn.init.uniform_(layer.weight, 0.5, 2)
-    nn.init.normal_(layer.bias)
-    return layer
-
-
-def graph_of(made):
-    module = capture(made.program)
-    canonicalise(module)
-    expected, found = made.module(*made.program.example), module(*made.program.example)
-    for one, other in zip(expected, found, strict=True):
-        noise = float((one - other).square().sum())
-        assert noise == 0 or 10 * torch.log10(one.square().sum() / noise) > 100
-    return module
-
-
-def kinds(module):
-    return [kind(node).removeprefix("aten::") for node in calls(module)]
 
 
 def test_batch_normalisation_goes_into_a_subclassed_convolution_and_even_padding_with_it(bench):
