@@ -42,6 +42,25 @@ class RuntimeInfo:
 
 
 @dataclass(frozen=True)
+class DriverInfo:
+    """What runs a target's artifact on another machine than this one: ``[drivers.MACHINE]`` of its target.toml.
+
+    Attributes:
+        program: the driver: C, compiled for the machine, or Python, run by the machine's own; see devices/wire.py.
+        wheels: ``name==version`` of what it runs the artifact with, from the package index.
+        library: the file of the wheels that a C driver loads.
+        debian: packages that it needs besides, for a Python driver.
+        twin: the backend of this machine (``Target.open``) that has the same kernels.
+    """
+
+    program: Path | None
+    wheels: tuple[str, ...] = ()
+    library: str = ""
+    debian: tuple[str, ...] = ()
+    twin: str = ""
+
+
+@dataclass(frozen=True)
 class TargetInfo:
     """A target.toml.
 
@@ -53,6 +72,7 @@ class TargetInfo:
         module: where ``target`` is.
         artifacts: the suffixes of the files that its runtime opens.
         layout: ``NHWC`` where its users have images so, whatever the source takes.
+        drivers: what runs its artifact elsewhere, by machine.
         runtimes: its further runtimes, by name.
         runtime: the one of them that was asked for.
     """
@@ -68,6 +88,7 @@ class TargetInfo:
     layout: str = ""
     form_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     form_extras: Mapping[str, str] = field(default_factory=dict)
+    drivers: Mapping[str, DriverInfo] = field(default_factory=dict)
     runtimes: Mapping[str, RuntimeInfo] = field(default_factory=dict)
     runtime: str = ""
 
@@ -175,8 +196,21 @@ def _target_info(path: Path, module: str) -> TargetInfo:
             layout=table.get("layout", ""),
             form_extras=table.get("form_extras", {}),
             form_packages={form: tuple(each) for form, each in table.get("form_packages", {}).items()},
+            drivers={
+                name: _driver_info(path.parent, each) for name, each in table.get("drivers", {}).items()
+            },
             runtimes={name: _runtime_info(each) for name, each in table.get("runtimes", {}).items()},
         )
+
+
+def _driver_info(folder: Path, table: Mapping[str, Any]) -> DriverInfo:
+    return DriverInfo(
+        program=folder / table["program"] if "program" in table else None,
+        wheels=tuple(table.get("wheels", ())),
+        library=table.get("library", ""),
+        debian=tuple(table.get("debian", ())),
+        twin=table.get("twin", ""),
+    )
 
 
 def _runtime_info(table: Mapping[str, Any]) -> RuntimeInfo:
