@@ -9,10 +9,11 @@ from typing import Any
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgepack.errors import ModelError
+from edgepack.quantization import dequantize, quantize
 from edgepack.spec import Array, Arrays, Quantization, Signature
 from edgepack.target import Artifact
 
-from .flatbuffer import ModelView, dequantize, quantize
+from .flatbuffer import ModelView
 
 
 class LiteRTRunner:
