@@ -13,9 +13,7 @@ from .sources import NOT_DEBIAN, mirror
 HINT = "It is needed once; what was fetched is kept. Look at apt-get's words, mend the network or the machine's apt sources, and install again."
 
 
-def download(
-    packages: Sequence[str], suite: str, architecture: str, work: Path
-) -> tuple[Path, ...]:
+def download(packages: Sequence[str], suite: str, architecture: str, work: Path) -> tuple[Path, ...]:
     """The packages and all that they depend on, as .deb files; apt checks every signature and hash.
 
     Args:
@@ -35,7 +33,8 @@ def download(
     (work / "state" / "status").touch()  # nothing is installed: so dependencies come along, all of them
     (work / "sources.list").write_text(there.line(suite) + "\n", encoding="utf-8")
     (work / "apt.conf").write_text(_configuration(work, architecture), encoding="utf-8")
-    for verb in (("update",), ("install", "--yes", "--download-only", *packages)):
+    # autoclean: versions that an earlier try fetched, and that the mirror has no more
+    for verb in (("update",), ("autoclean",), ("install", "--yes", "--download-only", *packages)):
         errand.run(
             ("apt-get", "-c", work / "apt.conf", "--quiet", *verb),
             f"apt-get could not fetch {', '.join(packages)} from {there.uri}",

@@ -33,7 +33,9 @@ def unpack(deb: Path, folder: Path, wanted: Callable[[str], bool], most: int | N
             for member in itertools.islice(chosen, most):
                 _extract(archive, member, PurePosixPath(member.name), folder)
     except (tarfile.TarError, ValueError, EOFError) as error:
-        raise MissingToolError(f"{deb.name} cannot be unpacked: {error}.", "Install the device again.") from error
+        raise MissingToolError(
+            f"{deb.name} cannot be unpacked: {error}.", "Install the device again."
+        ) from error
 
 
 @contextmanager

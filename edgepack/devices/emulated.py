@@ -51,7 +51,9 @@ class Emulated:
     def _setup(self, target: TargetInfo) -> Setup:
         driver = target.drivers.get(self.profile.machine)
         if driver is None or driver.program is None:
-            there = [each.name for each in registry.targets().values() if self.profile.machine in each.drivers]
+            there = [
+                each.name for each in registry.targets().values() if self.profile.machine in each.drivers
+            ]
             raise UsageError(
                 f"{self.profile.name} runs no bundles for {target.label}, only for: {', '.join(there) or 'nothing yet'}.",
                 "Verify this one with --device host; see edgepack devices for others.",

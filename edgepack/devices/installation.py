@@ -14,15 +14,27 @@ from ..registry import TargetInfo
 from . import parts
 from .device import Device
 from .parts import Installed, Part
+from .profiles import Profile
 
 
 @runtime_checkable
 class Installable(Protocol):
     """A device that edgepack sets up itself."""
 
+    @property
+    def profile(self) -> Profile: ...
+
     def parts(self, target: TargetInfo) -> Sequence[Part]:
         """What it needs for bundles of a target. Raises UsageError: it runs none of them."""
         ...
+
+
+def check(device: Device, target: TargetInfo) -> None:
+    """Raises UsageError: the device runs no bundles of the target. Raises MissingToolError: it is not edgepack that sets it up."""
+    if isinstance(device, Installable):
+        device.parts(target)
+    for tool in device.tools():
+        tool.verify()
 
 
 def install(device: Device, target: TargetInfo) -> Mapping[Part, Installed]:
@@ -33,21 +45,19 @@ def install(device: Device, target: TargetInfo) -> Mapping[Part, Installed]:
         MissingToolError: what is needed for it is missing: a tool of this machine, the network, space.
     """
     if not isinstance(device, Installable):
-        for tool in device.tools():
-            tool.verify()
         return {}
     wanted = parts.with_needs(device.parts(target))
     _want(device.profile.name, target.name, wanted)
     return {part: parts.install(part) for part in wanted}
 
 
-def state(device: Installable, target: TargetInfo) -> int | None:
+def size(device: Installable, target: TargetInfo) -> int | None:
     """How many bytes the device has on the disk for bundles of a target; None where it is not installed."""
     found = [parts.find(part) for part in device.parts(target)]
     return sum(each.bytes for each in found if each) if all(found) else None
 
 
-def targets(device: Device) -> tuple[TargetInfo, ...]:
+def targets(device: Installable) -> tuple[TargetInfo, ...]:
     """Those whose bundles the device runs."""
     return tuple(each for each in registry.targets().values() if device.profile.machine in each.drivers)
 

@@ -9,14 +9,17 @@ from pathlib import Path
 from ..errors import MissingToolError
 from . import debian, debs
 from .machines import MACHINES, Machine
-from .parts import Part
 from .sources import mirror
 
 PACKAGE = "qemu-user"
 OLDEST = 10
 """Before it there is no /proc/cpuinfo of the emulated processor, on which a runtime stumbles, and some answers are wrong."""
 
-SUITES = {"bullseye": "bookworm-backports", "bookworm": "bookworm-backports", "oldstable": "bookworm-backports"}
+SUITES = {
+    "bullseye": "bookworm-backports",
+    "bookworm": "bookworm-backports",
+    "oldstable": "bookworm-backports",
+}
 """Where a release too old for it finds a new one: it is linked statically, and asks nothing of the machine."""
 
 

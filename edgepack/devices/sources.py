@@ -11,7 +11,18 @@ from pathlib import Path
 from ..errors import MissingToolError
 from . import errand
 
-RELEASES = ("bullseye", "bookworm", "trixie", "forky", "duke", "sid", "oldstable", "stable", "testing", "unstable")
+RELEASES = (
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "duke",
+    "sid",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
+)
 """What a suite of Debian is called; those of others may be too, but see ``mirror``."""
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -113,9 +124,14 @@ def _stanzas(text: str) -> Iterator[Source]:
             name.lower(): " ".join(value.split())
             for name, value in re.findall(r"^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza, re.MULTILINE)
         }
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false"):
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in (
+            "no",
+            "false",
+        ):
             continue
         key = fields.get("signed-by", "")
         for uri in fields.get("uris", "").split():
             for suite in fields.get("suites", "").split():
-                yield Source(uri, suite, tuple(fields.get("components", "").split()), key if key[:1] == "/" else "")
+                yield Source(
+                    uri, suite, tuple(fields.get("components", "").split()), key if key[:1] == "/" else ""
+                )

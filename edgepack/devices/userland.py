@@ -8,7 +8,6 @@ from pathlib import Path
 
 from . import debian, debs
 from .machines import Machine
-from .parts import Part
 
 SUITE = "bookworm"
 """The same on every machine, so that devices are the same."""
@@ -40,7 +39,9 @@ class Userland:
 
     @property
     def name(self) -> str:
-        return f"a Debian {self.machine.debian} userland" + (" with Python" if PYTHON[0] in self.packages else "")
+        return f"a Debian {self.machine.debian} userland" + (
+            " with Python" if PYTHON[0] in self.packages else ""
+        )
 
     @property
     def recipe(self) -> Sequence[str]:

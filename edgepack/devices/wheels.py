@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ..errors import MissingToolError
 from . import errand
-from .parts import Part
 
 NEWEST_LIBC, OLDEST_LIBC = 36, 17
 """Wheels tell the minor version of the glibc that they need at least; a userland has 2.36."""
@@ -66,7 +65,9 @@ class Wheels:
 
     def _fitting(self) -> list[str]:
         tags = [f"manylinux_2_{minor}_{self.machine}" for minor in range(NEWEST_LIBC, OLDEST_LIBC - 1, -1)]
-        platforms = [f"--platform={tag}" for tag in (*tags, f"manylinux2014_{self.machine}")] if self.machine else []
+        platforms = (
+            [f"--platform={tag}" for tag in (*tags, f"manylinux2014_{self.machine}")] if self.machine else []
+        )
         return platforms + ([f"--python-version={self.python}"] if self.python else [])
 
     def _keep(self, unpacked: Path, folder: Path) -> None:
