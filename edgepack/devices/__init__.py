@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from .browser import Browser
 from .device import Device
+from .emulated import Emulated
 from .host import Host
 from .profiles import Profile, profile, profiles
 
-_KINDS: dict[str, Callable[[Profile], Device]] = {"host": Host, "browser": Browser}
+_KINDS: dict[str, Callable[[Profile], Device]] = {"host": Host, "browser": Browser, "emulated": Emulated}
 
 
 def find(name: str) -> Device:
