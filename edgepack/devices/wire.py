@@ -44,7 +44,11 @@ ONBOARD = Path(__file__).with_name("onboard")
 
 def python_environment(*folders: Path) -> dict[str, str]:
     """The environment of a driver in Python: the wire's other end, and the packages in these folders."""
-    return {"PYTHONPATH": os.pathsep.join(map(str, (ONBOARD, *folders))), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        "PYTHONPATH": os.pathsep.join(map(str, (ONBOARD, *folders))),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 @dataclass(frozen=True)
