@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from ..bundle.manifest import Manifest, TensorEntry
+from ..bundle.writer import cache_dir
 from ..errors import GateError, ModelError
 from ..quantization import dequantize, quantize
 from ..spec import Array, Arrays, Quantization, TensorSpec
@@ -47,7 +48,9 @@ def python_environment(*folders: Path) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(map(str, (ONBOARD, *folders))),
         "PYTHONNOUSERSITE": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPYCACHEPREFIX": str(
+            cache_dir() / "devices" / "bytecode"
+        ),  # compiling takes most of an emulated start
     }
 
 
