@@ -18,7 +18,7 @@ from ..project import Project
 from ..registry import TargetInfo
 from ..spec import TensorSpec
 from ..target import Audit, AuditOp, Target
-from . import findings, kit, report
+from . import findings, kit, layers, report
 from .command import command_line
 from .manifest import (
     AgreementEntry,
@@ -32,7 +32,6 @@ from .manifest import (
     MetricsEntry,
     ParityEntry,
     ProcessingEntry,
-    QuantizationEntry,
     SourceEntry,
     TensorEntry,
 )
@@ -58,6 +57,7 @@ def fill(
     if labels:
         (out / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
     shipped = _write_golden(reference, out / "golden")
+    layers.write(judged.runner, next(iter(reference.samples.held_back)), out)
     manifest = _manifest(project, info, reference, judged, labels, shipped)
     manifest = manifest.model_copy(update={"download": kit.write(target, manifest, out)})
     (out / REPORT).write_text(render(findings.gather(project, manifest, reference, judged)), encoding="utf-8")
@@ -179,7 +179,7 @@ def _input(project: Project, model: Model, spec: TensorSpec) -> TensorEntry:
     if wrap is not None and wrap.kind == "audio" and wrap.rate:
         audio = AudioEntry(rate=wrap.rate)
         meaning = "sound, one channel"
-    return _tensor(spec).model_copy(
+    return TensorEntry.of(spec).model_copy(
         update={
             "image": image,
             "audio": audio,
@@ -196,20 +196,8 @@ def _output(project: Project, spec: TensorSpec, labels: tuple[str, ...]) -> Tens
     if wrap is not None and wrap.activation != "none":
         meaning = f"{wrap.activation} probabilities" + (", one for each label" if labelled else "")
     top_k = wrap.top_k if wrap is not None else None
-    return _tensor(spec).model_copy(
+    return TensorEntry.of(spec).model_copy(
         update={"meaning": meaning, "top_k": top_k or (min(5, len(labels)) if labelled else None)}
-    )
-
-
-def _tensor(spec: TensorSpec) -> TensorEntry:
-    quantization = spec.quantization
-    return TensorEntry(
-        name=spec.name,
-        shape=spec.static_shape,
-        dtype=spec.dtype,
-        quantization=QuantizationEntry(scale=quantization.scale, zero_point=quantization.zero_point)
-        if quantization
-        else None,
     )
 
 

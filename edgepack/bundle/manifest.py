@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..spec import TensorSpec
+
 SCHEMA_VERSION = 1
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -48,6 +50,13 @@ class TensorEntry(Frozen):
     audio: AudioEntry | None = None
     meaning: str = ""
     top_k: int | None = None
+
+    @classmethod
+    def of(cls, spec: TensorSpec) -> TensorEntry:
+        """The entry of a tensor whose shape is known. Raises UsageError."""
+        stored = spec.quantization
+        quantization = QuantizationEntry(scale=stored.scale, zero_point=stored.zero_point) if stored else None
+        return cls(name=spec.name, shape=spec.static_shape, dtype=spec.dtype, quantization=quantization)
 
 
 class ProcessingEntry(Frozen):

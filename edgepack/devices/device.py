@@ -33,6 +33,10 @@ class Device(Protocol):
         """
         ...
 
+    def twin(self, bundle: Bundle, backend: str) -> str | None:
+        """The backend of this machine whose kernels are of the same family; ``None`` where there is none to compare with."""
+        ...
+
     def open(self, bundle: Bundle, backend: str) -> AbstractContextManager[Player]:
         """Load the bundle for as long as the context lasts.
 
