@@ -53,6 +53,9 @@ def cli() -> None:
     "--layout", type=click.Choice(("auto", "keep")), help="keep: images channels first, as PyTorch. [auto]"
 )
 @click.option("--gate", metavar="EXPR", help='What parity must meet: "sqnr_db>=20, argmax_agreement>=0.98".')
+@click.option(
+    "--device", "devices", multiple=True, metavar="NAME", help="Where it must pass too; repeat. See devices."
+)
 @click.option("--out", metavar="DIR", help="Where bundles go. [dist]")
 @click.option("--zip", "zip_", is_flag=True, default=None, help="Also write the bundle as a .zip.")
 @click.option("--name", help="The bundle's name. [the source's]")

@@ -82,6 +82,7 @@ class ParityEntry(Frozen):
     Attributes:
         backend: of the runtime; empty where it has only one.
         error: why it cannot run there; then there are no outputs.
+        beside: how its answers are beside those of the building machine's kernels, in words; empty where there are none.
     """
 
     passed: bool
@@ -89,6 +90,7 @@ class ParityEntry(Frozen):
     outputs: dict[str, MetricsEntry]
     backend: str = ""
     error: str = ""
+    beside: str = ""
 
 
 class AgreementEntry(Frozen):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..registry import TargetInfo
 from .browser import Browser
 from .device import Device
 from .host import Host
@@ -24,3 +25,8 @@ def every() -> tuple[Device, ...]:
 
 def _of(each: Profile) -> Device:
     return _KINDS[each.kind](each)
+
+
+def takes(profile: Profile, info: TargetInfo) -> bool:
+    """Whether a device runs the bundles of a target."""
+    return profile.kind == "host" or profile.machine in info.drivers
