@@ -135,13 +135,41 @@ def verify(bundle: Path, devices: tuple[str, ...], traced: bool, as_json: bool, 
     sys.exit(verify_command.run(bundle, devices, as_json, traced))
 
 
-@cli.command("devices")
+@cli.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def list_devices(as_json: bool) -> None:
-    """Where bundles can be proven."""
+@click.pass_context
+def devices(context: click.Context, as_json: bool) -> None:
+    """Where bundles can be proven, and what is installed for it."""
+    if context.invoked_subcommand is None:
+        from . import devices_command
+
+        sys.exit(devices_command.run(as_json))
+
+
+@devices.command("install")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--target", "targets", multiple=True, metavar="T", help="For which bundles; repeat. [tflite]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def install_devices(names: tuple[str, ...], targets: tuple[str, ...], as_json: bool, debug: bool) -> None:
+    """Install emulated devices into edgepack's cache folder.
+
+    As any user. What devices share is there once.
+    """
     from . import devices_command
 
-    sys.exit(devices_command.run(as_json))
+    sys.exit(devices_command.install(names, targets or ("tflite",), as_json))
+
+
+@devices.command("remove")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def remove_devices(names: tuple[str, ...], as_json: bool, debug: bool) -> None:
+    """Remove what only these devices need."""
+    from . import devices_command
+
+    sys.exit(devices_command.remove(names, as_json))
 
 
 @cli.command()

@@ -30,6 +30,7 @@ class Device(Protocol):
 
         Raises:
             UsageError: the bundle is not for this kind of device.
+            MissingToolError: what edgepack installs for bundles of its target is not installed.
         """
         ...
 
