@@ -7,9 +7,10 @@ from collections.abc import Callable
 from .browser import Browser
 from .device import Device
 from .host import Host
+from .node import Node
 from .profiles import Profile, profile, profiles
 
-_KINDS: dict[str, Callable[[Profile], Device]] = {"host": Host, "browser": Browser}
+_KINDS: dict[str, Callable[[Profile], Device]] = {"host": Host, "browser": Browser, "node": Node}
 
 
 def find(name: str) -> Device:
