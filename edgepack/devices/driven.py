@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ..serve_command import running
 from .driving import Dialogue, DrivingServer, Ended
 from .engine import cannot, patience, too_late
 from .leash import Leashed
+from .xvfb import display
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 """What a browser sees of this process's environment."""
@@ -28,15 +29,13 @@ class Start:
 
     Attributes:
         folder: its home, empty, for this one run.
-        page: the file to open.
+        page: the address of the file to open.
         host: the only host and port that it may speak to; it is also the proxy for all others, which knows none of them.
-        env: all of its environment; what the browser needs besides is put into it.
     """
 
     folder: Path
-    page: Path
+    page: str
     host: str
-    env: dict[str, str]
 
 
 class DrivenPage:
@@ -57,38 +56,35 @@ class DrivenPage:
 
 
 @contextmanager
-def driven(
-    bundle: Bundle, program: str, command: Callable[[ExitStack, Start], list[str]]
-) -> Iterator[DrivenPage]:
-    """A browser with the page of a bundle. Raises MissingToolError where it does not come up.
+def driven(bundle: Bundle, command: Callable[[Start], list[str]]) -> Iterator[DrivenPage]:
+    """A browser with the page of a bundle, on a display that nobody sees. Raises MissingToolError where it does not come up.
 
     Args:
-        program: what it is called.
-        command: prepares it and gives its command line; what it puts on the stack is undone when the browser has ended.
+        command: prepares the browser and gives its command line.
     """
     with (
         tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as home,
         running(DrivingServer(bundle)) as server,
-        ExitStack() as stack,
+        display(Path(home), _environment(home)) as shown,
     ):
-        start = Start(Path(home), _first_page(Path(home), server.address), server.host, _environment(home))
-        browser = stack.enter_context(closing(Leashed(command(stack, start), start.env)))
-        threading.Thread(target=_follow, args=(browser, server.dialogue), daemon=True).start()
-        try:
-            with patience(browser.kill):
-                server.dialogue.wait_until_open()
-        except Ended as ended:
-            raise MissingToolError(
-                f"{program} does not start.", "Start it by hand and mend what it says.", browser.said[-2000:]
-            ) from ended
-        yield DrivenPage(server.dialogue, browser)
+        program, *flags = command(Start(Path(home), _first_page(Path(home), server.address), server.host))
+        with closing(Leashed([program, *flags], {**_environment(home), **shown})) as browser:
+            threading.Thread(target=_follow, args=(browser, server.dialogue), daemon=True).start()
+            try:
+                with patience(browser.kill):
+                    server.dialogue.wait_until_open()
+            except Ended as ended:
+                raise MissingToolError(
+                    f"{program} does not start.", "Start it by hand and mend what it says.", browser.said
+                ) from ended
+            yield DrivenPage(server.dialogue, browser)
 
 
-def _first_page(home: Path, address: str) -> Path:
-    """A file that leads there: on a command line, everybody on this machine could read the address."""
+def _first_page(home: Path, address: str) -> str:
+    """The address of a file that leads there: on a command line, everybody on this machine could read the address."""
     page = home / "start.html"
     page.write_text(f'<!doctype html><script>location.replace("{address}")</script>', encoding="utf-8")
-    return page
+    return page.as_uri()
 
 
 def _environment(home: str) -> dict[str, str]:

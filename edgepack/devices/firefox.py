@@ -1,4 +1,4 @@
-"""Firefox, without a window: found on this machine, never downloaded."""
+"""Firefox, on a display that nobody sees (headless, it has no WebGL): found on this machine, never downloaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from ..bundle.reader import Bundle
 from ..errors import MissingToolError
@@ -15,6 +15,7 @@ from ..target import Tool
 from .driven import Start, driven
 from .engine import Page
 from .profiles import Profile
+from .xvfb import XvfbTool
 
 NAMES = ("firefox-esr", "firefox")
 INSTALL = "Install Firefox ESR from your system's packages (Debian: apt-get install firefox-esr)."
@@ -76,21 +77,21 @@ class Firefox:
     """See edgepack.devices.engine.Engine."""
 
     def tools(self) -> Sequence[Tool]:
-        return (FirefoxTool(),)
+        return XvfbTool(), FirefoxTool()
 
     @contextmanager
     def page(self, bundle: Bundle, profile: Profile) -> Iterator[Page]:
         program = FirefoxTool().program()
 
-        def command(stack: ExitStack, start: Start) -> list[str]:
+        def command(start: Start) -> list[str]:
             home = start.folder / "profile"
             home.mkdir()
             wanted = {**PREFERENCES, **_proxy(start.host)}
             lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in wanted.items()]
             (home / "user.js").write_text("\n".join(lines), encoding="utf-8")
-            return [program, "--headless", "--no-remote", "--profile", str(home), start.page.as_uri()]
+            return [program, "--no-remote", "--profile", str(home), start.page]
 
-        with driven(bundle, program, command) as page:
+        with driven(bundle, command) as page:
             yield page
 
 

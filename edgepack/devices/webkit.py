@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..bundle.reader import Bundle
@@ -70,19 +70,17 @@ class WebKit:
     def page(self, bundle: Bundle, profile: Profile) -> Iterator[Page]:
         program = WebKitTool().program()
 
-        def command(stack: ExitStack, start: Start) -> list[str]:
-            start.env.update(stack.enter_context(display(start.folder, start.env)))
+        def command(start: Start) -> list[str]:
             flags = [
                 "--private",
                 f"--proxy=http://{start.host}",
                 f"--ignore-host={start.host}",
                 "--enable-dns-prefetching=false",
                 "--enable-webrtc=false",
-                "--enable-webgl=true",
             ]
-            if os.geteuid():  # who is root has no right to make the sandbox
+            if os.geteuid():  # root cannot make the sandbox
                 flags.append("--enable-sandbox")
-            return [program, *flags, start.page.as_uri()]
+            return [program, *flags, start.page]
 
-        with driven(bundle, program, command) as page:
+        with driven(bundle, command) as page:
             yield page
