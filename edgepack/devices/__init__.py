@@ -10,11 +10,13 @@ from .device import Device
 from .emulated import Emulated
 from .host import Host
 from .microcontroller import Microcontroller
+from .node import Node
 from .profiles import Profile, profile, profiles
 
 _KINDS: dict[str, Callable[[Profile], Device]] = {
     "host": Host,
     "browser": Browser,
+    "node": Node,
     "emulated": Emulated,
     "microcontroller": Microcontroller,
 }
