@@ -49,10 +49,6 @@ class Browser:
             )
         return tuple(each for each in self.profile.backends if each in (manifest.backends or {each}))
 
-    def twin(self, bundle: Bundle, backend: str) -> str:
-        """WebAssembly on this machine; a .tflite is run by LiteRT itself, which has one backend."""
-        return "" if bundle.manifest.runtime == "litert" else "wasm"
-
     @contextmanager
     def open(self, bundle: Bundle, backend: str) -> Iterator[Player]:
         """A new browser for each backend: what one leaves behind, or how it ends, is nothing to the next."""

@@ -26,10 +26,6 @@ class Host:
     def backends(self, bundle: Bundle) -> tuple[str, ...]:
         return target_of(bundle).host_backends or ("",)
 
-    def twin(self, bundle: Bundle, backend: str) -> str | None:
-        """It is what others are compared with."""
-        return None
-
     @contextmanager
     def open(self, bundle: Bundle, backend: str) -> Iterator[Player]:
         yield target_of(bundle).open(bundle.artifact, backend)

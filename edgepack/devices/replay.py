@@ -14,7 +14,7 @@ from ..events import Step, step
 from ..parity import MAX_DB, Metrics
 from ..spec import Array, Arrays, format_shape
 from . import gate, golden, twin
-from .device import Device, Player
+from .device import Device, Player, Telling
 from .golden import Golden
 from .host import target_of
 from .trace import Trace, trace
@@ -95,7 +95,7 @@ class _Replay:
                 yield BackendResult(backend, error=known)
                 continue
             result, answers = self._on(backend, vectors)
-            against = self.device.twin(self.bundle, backend)
+            against = twin.backend(self.device.profile, self.bundle.manifest)
             if answers and against is not None:
                 result = self._beside(result, answers, twin_answers(against))
             yield self._traced(result, vectors) if self.traced and result.failures else result
@@ -111,7 +111,7 @@ class _Replay:
                 answers = self._answers(player, vectors, replaying)
                 outputs = parity.compare(answers, vectors.outputs)
                 replaying.detail = "; ".join(f"{name} {decibels(each)}" for name, each in outputs.items())
-                facts = dict(getattr(player, "facts", {}))
+                facts = dict(player.facts) if isinstance(player, Telling) else {}
         except ModelError as error:
             return BackendResult(backend, error=error.message, details=error.details), []
         except GateError as error:

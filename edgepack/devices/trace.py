@@ -40,7 +40,7 @@ def trace(device: Device, bundle: Bundle, backend: str, inputs: Arrays, first: A
         first: the first golden sample, which the build recorded the layers for.
     """
     where = device.profile.name
-    against = device.twin(bundle, backend)
+    against = twin.backend(device.profile, bundle.manifest)
     if against is not None:
         with step(f"trace on {where}") as tracing:
             found = _beside_twin(device, bundle, backend, against, inputs)
