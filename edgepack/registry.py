@@ -200,10 +200,10 @@ def _target_info(path: Path, module: str) -> TargetInfo:
             layout=table.get("layout", ""),
             form_extras=table.get("form_extras", {}),
             form_packages={form: tuple(each) for form, each in table.get("form_packages", {}).items()},
-            drivers={
-                name: _driver_info(path.parent, each) for name, each in table.get("drivers", {}).items()
+            drivers=_drivers(path.parent, table),
+            runtimes={
+                name: _runtime_info(path.parent, each) for name, each in table.get("runtimes", {}).items()
             },
-            runtimes={name: _runtime_info(each) for name, each in table.get("runtimes", {}).items()},
         )
 
 

@@ -111,7 +111,7 @@ class _Replay:
                 answers = self._answers(player, vectors, replaying)
                 outputs = parity.compare(answers, vectors.outputs)
                 replaying.detail = "; ".join(f"{name} {decibels(each)}" for name, each in outputs.items())
-                facts = dict(player.facts) if isinstance(player, Telling) else {}
+                facts: dict[str, str] = dict(player.facts) if isinstance(player, Telling) else {}
         except ModelError as error:
             return BackendResult(backend, error=error.message, details=error.details), []
         except GateError as error:
