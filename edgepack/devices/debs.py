@@ -59,9 +59,9 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, path: PurePosixP
     place = _inside(folder, path)
     if not (member.isfile() or member.issym() or member.islnk()):
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
     if place.parent.resolve() != folder.resolve() / path.parent:
         raise ValueError(f"{path} would be written through a link")
+    place.parent.mkdir(parents=True, exist_ok=True)
     if member.issym():
         target = _inside(folder, _lexical(path.parent, member.linkname))
         place.symlink_to(os.path.relpath(target, place.parent))

@@ -135,12 +135,13 @@ def _make(part: Part, place: Path) -> Installed:
         each.mkdir(parents=True, exist_ok=True)
     with step(f"install {part.name}") as making:
         versions = tuple(part.make(made, downloads))
-        record = {"name": part.name, "recipe": part.recipe, "versions": versions, "bytes": size(made)}
+        installed = Installed(place, size(made), versions)
+        record = {"name": part.name, "recipe": part.recipe, "versions": versions, "bytes": installed.bytes}
         (made / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
         os.rename(made, place)
         shutil.rmtree(partial, ignore_errors=True)
         making.detail = ", ".join(versions[:3])
-    return Installed(place, size(place), versions)
+    return installed
 
 
 def sweep(kept: Iterable[str]) -> int:
