@@ -8,9 +8,15 @@ from .browser import Browser
 from .device import Device
 from .emulated import Emulated
 from .host import Host
+from .microcontroller import Microcontroller
 from .profiles import Profile, profile, profiles
 
-_KINDS: dict[str, Callable[[Profile], Device]] = {"host": Host, "browser": Browser, "emulated": Emulated}
+_KINDS: dict[str, Callable[[Profile], Device]] = {
+    "host": Host,
+    "browser": Browser,
+    "emulated": Emulated,
+    "microcontroller": Microcontroller,
+}
 
 
 def find(name: str) -> Device:

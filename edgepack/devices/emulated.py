@@ -9,20 +9,20 @@ from pathlib import Path
 
 from .. import registry
 from ..bundle.reader import Bundle
-from ..errors import UsageError
 from ..registry import DriverInfo, TargetInfo
 from ..target import Tool
 from . import parts, qemu, userland
 from .child import Command
 from .compiler import COMPILER, PROGRAM, Compiled
 from .device import Player
+from .drivers import driver_of
 from .machines import MACHINES, Machine
 from .parts import Part
 from .profiles import Profile
 from .qemu import Qemu
 from .userland import PYTHON, PYTHON_VERSION, Userland
 from .wheels import Wheels
-from .wire import driven
+from .wire import driven, python_environment
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,8 @@ class Emulated:
             yield driver
 
     def _setup(self, target: TargetInfo) -> Setup:
-        driver = target.drivers.get(self.profile.machine)
-        if driver is None or driver.program is None:
-            there = [
-                each.name for each in registry.targets().values() if self.profile.machine in each.drivers
-            ]
-            raise UsageError(
-                f"{self.profile.name} runs no bundles for {target.label}, only for: {', '.join(there) or 'nothing yet'}.",
-                "Verify this one with --device host; see edgepack devices for others.",
-            )
-        return Setup(MACHINES[self.profile.machine], driver, driver.program)
+        driver, program = driver_of(self.profile, target)
+        return Setup(MACHINES[self.profile.machine], driver, program)
 
     def _command(self, bundle: Bundle) -> Command:
         """Raises UsageError: see ``parts``. Raises MissingToolError: a part is not installed."""
@@ -69,10 +61,10 @@ class Emulated:
         artifact = str(bundle.artifact.main.resolve())
         if compiled:
             argv = (str(compiled[0] / PROGRAM), str(wheels / setup.driver.library), artifact)
-            env = {}
+            env: dict[str, str] = {}
         else:
             argv = (str(userland.python(files)), str(setup.program), artifact)
-            env = {"PYTHONPATH": f"{wheels}:{userland.packages(files)}", "PYTHONNOUSERSITE": "1"}
+            env = python_environment(wheels, userland.packages(files))
         prefix = qemu.command(emulator, setup.machine, files, profile.cpu)
         return Command((*prefix, *argv), env, f"a {profile.cpu}")
 

@@ -2,7 +2,7 @@
 
 A driver loads the artifact that its command line names and writes what that takes and gives to stdout, a line each:
 ``in DTYPE SHAPE NAME``, ``out DTYPE SHAPE NAME`` (SHAPE is ``1x224x224x3``, or ``-`` for a scalar; NAME comes last and may
-hold spaces), ``note KEY TEXT`` for what a person may want to know; then ``ready``. From there on it reads the raw
+hold spaces), ``fact NAME TEXT`` for what a person may want to know; then ``ready``. From there on it reads the raw
 little-endian bytes of all inputs, in the order of its ``in`` lines, and answers with those of all outputs, until its stdin
 ends. Where it knows no names it writes the positions: 0, 1, ...
 
@@ -13,10 +13,12 @@ Values on the wire are those that the artifact stores. What goes wrong is a line
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -36,6 +38,17 @@ DTYPES = frozenset(
     ("bool", "float16", "float32", "float64")
     + tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 )
+
+ONBOARD = Path(__file__).with_name("onboard")
+
+
+def python_environment(*folders: Path) -> dict[str, str]:
+    """The environment of a driver in Python: the wire's other end, and the packages in these folders."""
+    return {
+        "PYTHONPATH": os.pathsep.join(map(str, (ONBOARD, *folders))),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 @dataclass(frozen=True)
@@ -72,11 +85,11 @@ class Driver:
     """A driver that runs; a Player: named real arrays in and out.
 
     Attributes:
-        notes: what it wants known.
+        facts: what it tells of itself besides: working memory, say.
     """
 
     def __init__(self, child: Child, processor: str, limits: Limits) -> None:
-        self.notes: dict[str, str] = {}
+        self.facts: dict[str, str] = {}
         self._child, self._processor, self._limits = child, processor, limits
         self._inputs: Sequence[TensorSpec] = ()
         self._outputs: Sequence[TensorSpec] = ()
@@ -86,9 +99,9 @@ class Driver:
         found: dict[str, list[TensorSpec]] = {"in": [], "out": []}
         with self._patience(self._limits.load, "load the artifact"):
             for kind, rest in self._lines():
-                if kind == "note":
-                    key, _, text = rest.partition(" ")
-                    self.notes[key] = text
+                if kind == "fact":
+                    name, _, text = rest.partition(" ")
+                    self.facts[name] = text
                 elif kind in found:
                     found[kind].append(self._spec(rest))
                 else:

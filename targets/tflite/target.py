@@ -43,10 +43,10 @@ class TFLite:
         return TFLiteLowering(data, model.signature, calibration)
 
     def open(self, artifact: Artifact, backend: str = "") -> LiteRTRunner:
-        """Load into LiteRT on this machine. Raises ModelError."""
+        """Load into LiteRT on this machine; the backend ``reference`` has its plain kernels. Raises ModelError."""
         from .runtime import LiteRTRunner
 
-        return LiteRTRunner(artifact)
+        return LiteRTRunner(artifact, backend)
 
     def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
         """Nothing to tell: an app chooses no backend."""

@@ -119,16 +119,16 @@ def test_a_driver_that_knows_no_names_gives_positions(play: Play) -> None:
     np.testing.assert_array_equal(answer["y"], [[1.25, 1.5]])
 
 
-def test_notes_are_kept(play: Play) -> None:
-    assert play('say("note arena 1234 bytes")' + textwrap.dedent(GOOD), lambda driver: driver.notes) == {
+def test_facts_are_kept(play: Play) -> None:
+    assert play('say("fact arena 1234 bytes")' + textwrap.dedent(GOOD), lambda driver: driver.facts) == {
         "arena": "1234 bytes"
     }
 
 
 def test_a_driver_has_an_environment_of_its_own(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    body = 'say("note it " + str(os.environ.get("PYTHONPATH")) + os.environ["OWN"])' + textwrap.dedent(GOOD)
-    assert play(body, lambda driver: driver.notes, OWN="1") == {"it": "None1"}
+    body = 'say("fact it " + str(os.environ.get("PYTHONPATH")) + os.environ["OWN"])' + textwrap.dedent(GOOD)
+    assert play(body, lambda driver: driver.facts, OWN="1") == {"it": "None1"}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_driver_has_an_environment_of_its_own(play: Play, monkeypatch: pytest.
         "in uint8 1x2 x",
         "in int8 1x2 x\\nin int8 1x2 x",
         "in int8 1x2 0\\nin int8 1x2 1",
-        "note nothing at all",
+        "fact nothing at all",
     ],
 )
 def test_other_inputs_than_the_manifests_are_refused(play: Play, said: str) -> None:
@@ -172,7 +172,7 @@ def test_noise_on_stdout_is_told(play: Play, noise: str) -> None:
 
 
 def test_noise_without_an_end_is_told(play: Play) -> None:
-    assert "not understood" in refusal(play, 'while True: say("note more more")').message
+    assert "not understood" in refusal(play, 'while True: say("fact more more")').message
 
 
 def test_a_short_answer_is_no_answer(play: Play) -> None:
@@ -259,12 +259,12 @@ def hanging(folder: Path) -> str:
 
 def test_it_is_killed_when_its_user_fails(play: Play) -> None:
     def fail(driver: Driver) -> None:
-        seen.append(int(driver.notes["pid"]))
+        seen.append(int(driver.facts["pid"]))
         raise KeyError("the user's own")
 
     seen: list[int] = []
     with pytest.raises(KeyError):
-        play('say(f"note pid {os.getpid()}")' + textwrap.dedent(GOOD) + "time.sleep(600)", fail)
+        play('say(f"fact pid {os.getpid()}")' + textwrap.dedent(GOOD) + "time.sleep(600)", fail)
     assert not alive(seen[0])
 
 
