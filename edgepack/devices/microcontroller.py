@@ -43,10 +43,6 @@ class Microcontroller:
         self._command(bundle)
         return ("",)
 
-    def twin(self, bundle: Bundle, backend: str) -> str | None:
-        """This machine's kernels of the same family."""
-        return driver_of(self.profile, _target(bundle))[0].twin
-
     @contextmanager
     def open(self, bundle: Bundle, backend: str) -> Iterator[Player]:
         with driven(self._command(bundle), bundle.manifest) as driver:
