@@ -23,6 +23,7 @@ from ..errors import MissingToolError
 from ..events import step
 
 RECORD = "part.json"
+FEW = 3
 LAYOUT = 1
 """Counts up when what edgepack does with a part's ingredients changes."""
 
@@ -74,6 +75,11 @@ class Installed:
 def root() -> Path:
     """Where all parts lie."""
     return cache_dir() / "devices"
+
+
+def bytecode() -> Path:
+    """Where the Pythons of devices keep what they compile; goes with the next removal, and comes again."""
+    return root() / "bytecode"
 
 
 def folder(part: Part) -> Path:
@@ -140,7 +146,7 @@ def _make(part: Part, place: Path) -> Installed:
         (made / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
         os.rename(made, place)
         shutil.rmtree(partial, ignore_errors=True)
-        making.detail = ", ".join(versions[:3])
+        making.detail = ", ".join(versions) if len(versions) <= FEW else f"{len(versions)} packages"
     return installed
 
 
