@@ -47,8 +47,7 @@ def _data(deb: Path) -> Iterator[tarfile.TarFile]:
         while header := file.read(HEADER):
             name, length = header[:16].decode().strip().rstrip("/"), int(header[48:58])
             if name.startswith("data.tar"):
-                packing = name.removeprefix("data.tar").removeprefix(".")
-                with tarfile.open(fileobj=file, mode=f"r|{packing}") as archive:
+                with tarfile.open(fileobj=file, mode="r|*") as archive:
                     yield archive
                 return
             file.seek(length + length % 2, os.SEEK_CUR)
