@@ -76,6 +76,7 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
             "layout": options["layout"],
             "out": options["out"],
             "zip": options["zip_"],
+            "devices": tuple(dict.fromkeys(options["devices"])) or None,
         },
     }
     table = {section: {k: v for k, v in values.items() if v is not None} for section, values in table.items()}

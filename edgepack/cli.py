@@ -53,6 +53,9 @@ def cli() -> None:
     "--layout", type=click.Choice(("auto", "keep")), help="keep: images channels first, as PyTorch. [auto]"
 )
 @click.option("--gate", metavar="EXPR", help='What parity must meet: "sqnr_db>=20, argmax_agreement>=0.98".')
+@click.option(
+    "--device", "devices", multiple=True, metavar="NAME", help="Where it must pass too; repeat. See devices."
+)
 @click.option("--out", metavar="DIR", help="Where bundles go. [dist]")
 @click.option("--zip", "zip_", is_flag=True, default=None, help="Also write the bundle as a .zip.")
 @click.option("--name", help="The bundle's name. [the source's]")
@@ -116,17 +119,20 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
 @cli.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Where to replay it; repeat. [host]")
+@click.option("--trace", "traced", is_flag=True, help="Where it fails, find the first layer that differs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def verify(bundle: Path, devices: tuple[str, ...], as_json: bool, debug: bool) -> None:
+def verify(bundle: Path, devices: tuple[str, ...], traced: bool, as_json: bool, debug: bool) -> None:
     """Prove a bundle again, on each device.
 
     Checks the hash of every file of the folder BUNDLE, then replays its golden
-    vectors. The backends of a browser are a row each. See edgepack devices.
+    vectors. Answers are held against the original's by the bundle's gate, and
+    against this machine's: int8 must be the same bit for bit. The backends of
+    a browser are a row each. See edgepack devices.
     """
     from . import verify_command
 
-    sys.exit(verify_command.run(bundle, devices, as_json))
+    sys.exit(verify_command.run(bundle, devices, as_json, traced))
 
 
 @cli.group(invoke_without_command=True)

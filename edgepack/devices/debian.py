@@ -62,6 +62,7 @@ def _configuration(work: Path, architecture: str) -> str:
         'Dir::Etc::preferences "/dev/null";',
         'Dir::Etc::preferencesparts "/dev/null";',
         "#clear APT::Update;",
+        'APT::Update::Error-Mode "any";',
         "#clear APT::Default-Release;",
         "#clear DPkg;",
         'APT::Install-Recommends "false";',

@@ -47,8 +47,7 @@ def _data(deb: Path) -> Iterator[tarfile.TarFile]:
         while header := file.read(HEADER):
             name, length = header[:16].decode().strip().rstrip("/"), int(header[48:58])
             if name.startswith("data.tar"):
-                packing = name.removeprefix("data.tar").removeprefix(".")
-                with tarfile.open(fileobj=file, mode=f"r|{packing}") as archive:
+                with tarfile.open(fileobj=file, mode="r|*") as archive:
                     yield archive
                 return
             file.seek(length + length % 2, os.SEEK_CUR)
@@ -59,9 +58,9 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, path: PurePosixP
     place = _inside(folder, path)
     if not (member.isfile() or member.issym() or member.islnk()):
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
     if place.parent.resolve() != folder.resolve() / path.parent:
         raise ValueError(f"{path} would be written through a link")
+    place.parent.mkdir(parents=True, exist_ok=True)
     if member.issym():
         target = _inside(folder, _lexical(path.parent, member.linkname))
         place.symlink_to(os.path.relpath(target, place.parent))

@@ -23,6 +23,7 @@ from ..errors import MissingToolError
 from ..events import step
 
 RECORD = "part.json"
+FEW = 3
 LAYOUT = 1
 """Counts up when what edgepack does with a part's ingredients changes."""
 
@@ -74,6 +75,11 @@ class Installed:
 def root() -> Path:
     """Where all parts lie."""
     return cache_dir() / "devices"
+
+
+def bytecode() -> Path:
+    """Where the Pythons of devices keep what they compile; goes with the next removal, and comes again."""
+    return root() / "bytecode"
 
 
 def folder(part: Part) -> Path:
@@ -135,12 +141,13 @@ def _make(part: Part, place: Path) -> Installed:
         each.mkdir(parents=True, exist_ok=True)
     with step(f"install {part.name}") as making:
         versions = tuple(part.make(made, downloads))
-        record = {"name": part.name, "recipe": part.recipe, "versions": versions, "bytes": size(made)}
+        installed = Installed(place, size(made), versions)
+        record = {"name": part.name, "recipe": part.recipe, "versions": versions, "bytes": installed.bytes}
         (made / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
         os.rename(made, place)
         shutil.rmtree(partial, ignore_errors=True)
-        making.detail = ", ".join(versions[:3])
-    return Installed(place, size(place), versions)
+        making.detail = ", ".join(versions) if len(versions) <= FEW else f"{len(versions)} packages"
+    return installed
 
 
 def sweep(kept: Iterable[str]) -> int:

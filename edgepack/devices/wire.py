@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from ..bundle.manifest import Manifest, TensorEntry
-from ..bundle.writer import cache_dir
 from ..errors import GateError, ModelError
 from ..quantization import dequantize, quantize
 from ..spec import Array, Arrays, Quantization, TensorSpec
+from . import parts
 from .child import Child, Command
 from .endings import ending
 
@@ -48,9 +48,7 @@ def python_environment(*folders: Path) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(map(str, (ONBOARD, *folders))),
         "PYTHONNOUSERSITE": "1",
-        "PYTHONPYCACHEPREFIX": str(
-            cache_dir() / "devices" / "bytecode"
-        ),  # compiling takes most of an emulated start
+        "PYTHONPYCACHEPREFIX": str(parts.bytecode()),  # parts do not change; and compiling anew takes seconds
     }
 
 

@@ -56,6 +56,13 @@ class TFLite:
         """Read what is in the file. Raises UsageError."""
         return audit.audit(artifact.main.read_bytes())
 
+    def traced(self, artifact: Artifact, out: Path) -> Artifact:
+        """See traced.with_layers."""
+        from .traced import with_layers
+
+        (out / artifact.files[0]).write_bytes(with_layers(artifact.main.read_bytes()))
+        return Artifact(out, artifact.files)
+
     def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
         """See integration.files."""
         return integration.files(manifest, golden)
