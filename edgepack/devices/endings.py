@@ -46,15 +46,17 @@ def ending(code: int, said: str, processor: str) -> ModelError:
 
 
 def _told(doing: str, said: str) -> ModelError:
-    reasons, hints = (
-        [line.removeprefix(each) for line in said.splitlines() if line.startswith(each)]
-        for each in ("error: ", "hint: ")
-    )
-    return ModelError(
-        reasons[-1] if reasons else f"The runtime there cannot {doing} the artifact.",
-        hints[-1] if hints else "If it names an op, replace it in the model, or choose another --precision.",
-        said,
-    )
+    reason = f"The runtime there cannot {doing} the artifact."
+    hint = "If it names an op, replace it in the model, or choose another --precision."
+    rest = []
+    for line in said.splitlines():
+        if line.startswith("error: "):
+            reason = line.removeprefix("error: ")
+        elif line.startswith("hint: "):
+            hint = line.removeprefix("hint: ")
+        else:
+            rest.append(line)
+    return ModelError(reason, hint, "\n".join(rest))
 
 
 def _signal(code: int, said: str) -> int:
