@@ -46,12 +46,17 @@ def ending(code: int, said: str, processor: str) -> ModelError:
 
 
 def _told(doing: str, said: str) -> ModelError:
-    reasons, hints = (
-        [line.removeprefix(each) for line in said.splitlines() if line.startswith(each)]
-        for each in ("error: ", "hint: ")
+    reasons, hints, words = (
+        [line.removeprefix(each).strip() for line in said.splitlines() if line.startswith(each)]
+        for each in ("error: ", "hint: ", "ERROR: ")
     )
+    reason = reasons[-1] if reasons else f"The runtime there cannot {doing} the artifact."
+    if (
+        words and words[0] not in reason
+    ):  # the runtime itself, which names ops; what it says next follows from that
+        reason = f"{reason.rstrip('.')}: {words[0]}"
     return ModelError(
-        reasons[-1] if reasons else f"The runtime there cannot {doing} the artifact.",
+        reason,
         hints[-1] if hints else "If it names an op, replace it in the model, or choose another --precision.",
         said,
     )
