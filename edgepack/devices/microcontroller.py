@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .. import registry
 from ..bundle.reader import Bundle
-from ..registry import TargetInfo
+from ..registry import DriverInfo, TargetInfo
 from ..target import Tool
 from . import parts
 from .child import Command
@@ -37,7 +37,8 @@ class Microcontroller:
 
     def parts(self, target: TargetInfo) -> Sequence[Part]:
         """The interpreter, for the Python that edgepack runs in. Raises UsageError: it runs no bundles of the target."""
-        return (self._wheels(target),)
+        driver, _ = driver_of(self.profile, target)
+        return (self._wheels(driver),) if driver.wheels else ()
 
     def backends(self, bundle: Bundle) -> tuple[str, ...]:
         self._command(bundle)
@@ -48,8 +49,7 @@ class Microcontroller:
         with driven(self._command(bundle), bundle.manifest) as driver:
             yield driver
 
-    def _wheels(self, target: TargetInfo) -> Wheels:
-        driver, _ = driver_of(self.profile, target)
+    def _wheels(self, driver: DriverInfo) -> Wheels:
         return Wheels(driver.wheels, python=f"{sys.version_info.major}.{sys.version_info.minor}")
 
     def _command(self, bundle: Bundle) -> Command:
@@ -57,9 +57,9 @@ class Microcontroller:
         target = _target(bundle)
         _, program = driver_of(self.profile, target)
         remedy = f"edgepack devices install {self.profile.name} --target {target.name}"
-        wheels = parts.require(self._wheels(target), remedy)
+        folders = [parts.require(part, remedy) for part in self.parts(target)]
         argv = (sys.executable, str(program), str(bundle.artifact.main), str(self.profile.arena))
-        return Command(argv, python_environment(wheels))
+        return Command(argv, python_environment(*folders))
 
 
 def _target(bundle: Bundle) -> TargetInfo:
