@@ -46,17 +46,19 @@ def ending(code: int, said: str, processor: str) -> ModelError:
 
 
 def _told(doing: str, said: str) -> ModelError:
-    reason = f"The runtime there cannot {doing} the artifact."
-    hint = "If it names an op, replace it in the model, or choose another --precision."
-    rest = []
-    for line in said.splitlines():
-        if line.startswith("error: "):
-            reason = line.removeprefix("error: ")
-        elif line.startswith("hint: "):
-            hint = line.removeprefix("hint: ")
-        else:
-            rest.append(line)
-    return ModelError(reason, hint, "\n".join(rest))
+    reasons, hints, words = (
+        [line.removeprefix(each).strip() for line in said.splitlines() if line.startswith(each)]
+        for each in ("error: ", "hint: ", "ERROR: ")
+    )
+    reason = reasons[-1] if reasons else f"The runtime there cannot {doing} the artifact."
+    if words and not hints and words[0] not in reason:
+        # the runtime itself, which names ops; what it says next follows from that
+        reason = f"{reason.rstrip('.')}: {words[0]}"
+    return ModelError(
+        reason,
+        hints[-1] if hints else "If it names an op, replace it in the model, or choose another --precision.",
+        "\n".join(line for line in said.splitlines() if not line.startswith(("error: ", "hint: "))),
+    )
 
 
 def _signal(code: int, said: str) -> int:

@@ -152,7 +152,7 @@ static Tensors outputs_of(Handle environment, Handle signature, Handle compiled,
   check(GetNumSignatureOutputs(signature, &count), "does not tell the outputs");
   Tensors outputs = tensors(count);
   Layout *layouts = allocate(count, sizeof *layouts);
-  check(GetCompiledModelOutputTensorLayouts(compiled, 0, count, layouts, 1), "does not tell the outputs' shapes");
+  check(GetCompiledModelOutputTensorLayouts(compiled, 0, count, layouts, 1), "cannot prepare the artifact");
   for (size_t each = 0; each < count; each++) {
     const char *name;
     Handle tensor, requirements;
