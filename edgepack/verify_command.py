@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import devices, worker
+from . import devices, junit, worker
 from .bundle import reader
 from .bundle.reader import Bundle
 from .console import Console
@@ -22,15 +22,25 @@ from .parity import Metrics
 COLUMNS = ("device", "backend", "samples", "SQNR", "max abs", "same best", "")
 
 
-def run(folder: Path, names: tuple[str, ...], as_json: bool) -> int:
+def run(path: Path, names: tuple[str, ...], as_json: bool, junit_file: Path | None = None) -> int:
     """Replay and print; returns 0, or 1 where a device did not pass.
+
+    Args:
+        path: a bundle's folder or .zip.
+        junit_file: where to write the results as JUnit XML besides.
 
     Raises:
         UsageError: no such device, no bundle or a changed one, or one that a device is not for.
         MissingToolError: a device needs what is not installed; then nothing is verified.
     """
     chosen = [devices.find(name) for name in dict.fromkeys(names or ("host",))]
-    bundle = reader.read(folder)
+    if junit_file:
+        junit.remove(junit_file)
+    with reader.opened(path) as bundle:
+        return _run(bundle, chosen, as_json, junit_file)
+
+
+def _run(bundle: Bundle, chosen: list[Device], as_json: bool, junit_file: Path | None) -> int:
     for device in chosen:
         device.backends(bundle)
         for tool in device.tools():
@@ -41,6 +51,8 @@ def run(folder: Path, names: tuple[str, ...], as_json: bool) -> int:
         results = [_replay(device, bundle, console.lane()) for device in chosen]
     _show(console, bundle, chosen, results)
     passed = all(result.passed for result in results)
+    if junit_file:
+        junit.write(junit_file, bundle, results)
     if as_json:
         click.echo(json.dumps(_as_json(bundle, results, passed), indent=2))
     return 0 if passed else GateError.exit_code
@@ -103,7 +115,7 @@ def _as_json(bundle: Bundle, results: list[DeviceResult], passed: bool) -> dict[
             "name": manifest.bundle_name,
             "target": manifest.target,
             "precision": manifest.precision,
-            "path": str(bundle.folder),
+            "path": str(bundle.given),
             "gate": manifest.gate.expression,
         },
         "passed": passed,
