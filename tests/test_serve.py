@@ -35,13 +35,13 @@ def page(build: Callable[..., Any]) -> Path:
     (BUNDLE / "lib").mkdir()
     (BUNDLE / "lib/a.wasm").write_bytes(b"\0asm")
     seal(BUNDLE, Manifest.model_validate_json((BUNDLE / "manifest.json").read_text()))
-    (BUNDLE / "secret.txt").write_text("not listed")
     return BUNDLE
 
 
 @pytest.fixture
 def get(page: Path) -> Iterator[Callable[[str], Any]]:
     with serving(page) as address:
+        (page / "secret.txt").write_text("not listed")  # which came while the bundle is served
         yield lambda path: urllib.request.urlopen(address + path, timeout=5)
 
 
