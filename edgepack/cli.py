@@ -109,7 +109,7 @@ def build(**options: Any) -> None:
 def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
     """What is truly in a bundle or a .tflite file.
 
-    PATH is a bundle's folder, or a bare .tflite file, whoever made it.
+    PATH is a bundle's folder or .zip, or a bare .tflite file, whoever made it.
     """
     from . import inspect_command
 
@@ -121,18 +121,26 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Where to replay it; repeat. [host]")
 @click.option("--trace", "traced", is_flag=True, help="Where it fails, find the first layer that differs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the results as JUnit XML.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def verify(bundle: Path, devices: tuple[str, ...], traced: bool, as_json: bool, debug: bool) -> None:
+def verify(
+    bundle: Path, devices: tuple[str, ...], traced: bool, as_json: bool, junit: Path | None, debug: bool
+) -> None:
     """Prove a bundle again, on each device.
 
-    Checks the hash of every file of the folder BUNDLE, then replays its golden
-    vectors. Answers are held against the original's by the bundle's gate, and
-    against this machine's: int8 must be the same bit for bit. The backends of
-    a browser are a row each. See edgepack devices.
+    Checks the hash of every file of BUNDLE, a folder or a .zip, then replays its
+    golden vectors. Answers are held against the original's by the bundle's gate,
+    and against this machine's: int8 must be the same bit for bit. The backends
+    of a browser are a row each. See edgepack devices.
     """
     from . import verify_command
 
-    sys.exit(verify_command.run(bundle, devices, as_json, traced))
+    sys.exit(verify_command.run(verify_command.Request(bundle, devices, traced, as_json, junit)))
 
 
 @cli.group(invoke_without_command=True)
@@ -180,7 +188,7 @@ def remove_devices(names: tuple[str, ...], as_json: bool, debug: bool) -> None:
 def serve(bundle: Path, port: int, no_open: bool, debug: bool) -> None:
     """Try a bundle's web page, on this machine.
 
-    BUNDLE is the folder of a bundle for tfjs.
+    BUNDLE is the folder or the .zip of a bundle for tfjs.
     """
     from . import serve_command
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console as RichConsole
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -14,6 +15,9 @@ from .errors import EdgepackError, InternalError
 from .events import Event, Listener, StepAdvanced, StepEnded, StepStarted, Warned
 
 LABEL_WIDTH = 13
+
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What steers a terminal, or turns the direction of its text; names come from models and bundles of strangers."""
 
 
 class Console:
@@ -86,6 +90,11 @@ class Console:
         for row in rows:
             table.add_row(*map(escape, row))
         self._rich.print(table)
+
+
+def escape(text: str) -> str:
+    """Text as it is, and no more than text."""
+    return escape_markup(UNSEEN.sub("\ufffd", text))
 
 
 def format_bytes(size: int) -> str:

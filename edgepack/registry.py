@@ -34,6 +34,7 @@ class DriverInfo:
         debian: packages that it needs besides, for a Python driver.
         twin: the backend of this machine (``Target.open``) that has the same kernels; ``None`` where there is none, or it is
             this machine itself.
+        loose: the kinds of ops that the runtime computes in another way there, so that int8 may be a step apart.
     """
 
     program: Path | None
@@ -41,6 +42,7 @@ class DriverInfo:
     library: str = ""
     debian: tuple[str, ...] = ()
     twin: str | None = None
+    loose: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,7 @@ def _drivers(folder: Path, table: Mapping[str, Any]) -> dict[str, DriverInfo]:
             library=each.get("library", ""),
             debian=tuple(each.get("debian", ())),
             twin=each.get("twin"),
+            loose=tuple(each.get("loose", ())),
         )
         for machine, each in table.get("drivers", {}).items()
     }

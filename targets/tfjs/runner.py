@@ -56,6 +56,19 @@ def _spec(name: str, entry: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(name, shape, DTYPES[entry["dtype"]])
 
 
+def _check_shards(model_json: Mapping[str, Any], artifact: Artifact) -> None:
+    """Refuse weights in other files than the artifact's: Node would open whatever a stranger names. Raises ModelError."""
+    try:
+        named = {str(path) for group in model_json["weightsManifest"] for path in group["paths"]}
+    except (KeyError, TypeError) as error:
+        raise ModelError("The model.json names no weights.", "Build the bundle again.") from error
+    if others := named - set(artifact.files):
+        raise ModelError(
+            f"The model.json names weights that are no part of the artifact: {min(others)[:100]!r}.",
+            "Do not use this bundle.",
+        )
+
+
 class NodeRunner:
     """Named arrays in and out (see edgepack.target.Runner), by a Node process that lives as long as this object.
 
@@ -70,9 +83,11 @@ class NodeRunner:
 
     def __init__(self, artifact: Artifact, backend: str = "wasm") -> None:
         try:
-            self.signature = read_signature(json.loads(artifact.main.read_bytes()))
-        except (OSError, ValueError) as error:
+            model = json.loads(artifact.main.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"{artifact.main} cannot be read: {error}", "Build the bundle again.") from error
+        self.signature = read_signature(model)
+        _check_shards(model, artifact)
         self._backend = backend
         # a file, not a pipe: nobody would drain it while a long answer is read; _end() closes it
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
