@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from .meter import PeakMemory
 from .model import Model
 from .spec import Array, Arrays, Precision, Signature
 
@@ -150,6 +151,38 @@ class Runner(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """An artifact loaded to be measured, as an app would load it, alone in its process."""
+
+    @property
+    def runtime(self) -> str:
+        """What computes, for people: ``LiteRT``."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many it computes with; not those asked for, where the runtime has no choice."""
+        ...
+
+    @property
+    def load_seconds(self) -> float:
+        """From the artifact's files to being ready to answer, the runtime itself being there already."""
+        ...
+
+    @property
+    def memory(self) -> PeakMemory:
+        """Of the process that computes, since before the artifact was loaded."""
+        ...
+
+    def time(self, inputs: Arrays, calls: int) -> list[float]:
+        """Seconds of each call. The inputs are converted to what the artifact stores before, the outputs are left as stored.
+
+        Raises:
+            ModelError: the runtime cannot run it.
+        """
+        ...
+
+
 class Lowering(Protocol):
     """A model lowered to a target in float; converted once, emitted often."""
 
@@ -220,6 +253,10 @@ class Target(Protocol):
         """
         ...
 
+    def meter(self, artifact: Artifact, backend: str = "", threads: int = 1) -> Meter:
+        """Load to be measured, on a backend as ``open`` does, in a process that is asked for nothing else. Raises as ``open``."""
+        ...
+
     def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
         """What a user's device may compute with, best first, and why this artifact cannot run there (or nothing).
 
@@ -274,6 +311,9 @@ class Paired:
 
     def open(self, artifact: Artifact, backend: str = "") -> Runner:
         return self.maker.open(artifact, backend)
+
+    def meter(self, artifact: Artifact, backend: str = "", threads: int = 1) -> Meter:
+        return self.maker.meter(artifact, backend, threads)
 
     def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
         return dict.fromkeys(self.shell_backends, "")

@@ -135,7 +135,7 @@ class Ranked:
 def render(report: Report) -> str:
     """The page. The same report gives the same bytes."""
     worst = worst_layers(report.layers)
-    return _template("report.html.j2").render(
+    return template("report.html.j2").render(
         report=report,
         manifest=report.manifest,
         audit=report.audit,
@@ -158,10 +158,11 @@ def render(report: Report) -> str:
 
 def add_agreements(page: str, agreements: tuple[AgreementEntry, ...]) -> str:
     """A rendered page with the table of all targets of the build, which are not known when it is rendered."""
-    return page.replace(AGREEMENTS, _template("agreements.html.j2").render(agreements=agreements))
+    return page.replace(AGREEMENTS, template("agreements.html.j2").render(agreements=agreements))
 
 
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """A page of ``templates/``: all text is escaped, and a few words are there to write figures with."""
     environment = Environment(
         loader=PackageLoader("edgepack.bundle"),
         autoescape=True,
