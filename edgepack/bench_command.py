@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .bench.lineup import line_up
+from .bench.lineup import line_up, title
 from .bench.measure import SEED, measure
 from .bench.result import Result, results
 from .console import Console, format_bytes, format_seconds
@@ -32,18 +32,20 @@ def run(
     if page is not None:
         _check_place(page)
     entrants = line_up(folders)
+    load = os.getloadavg()[0]
     console = Console()
     with console:
-        console.heading(f"{len(entrants)} bundles on {machine()}")
+        console.heading(f"{title(entrants)} on {machine()}")
         found = results(entrants, measure(entrants, threads, rounds, console.lane(), debug))
-    _show(console, found, threads)
+    told = notes(found, threads, load)
+    _show(console, found, told)
     if page is not None:
         from .bench.page import render
 
-        _write(page, render(found, notes(found, threads), machine(), threads))
+        _write(page, render(found, told, machine(), threads))
         console.line(f"page    {page}")
     if as_json:
-        click.echo(json.dumps(_as_json(found, threads), indent=2))
+        click.echo(json.dumps(_as_json(found, threads, load), indent=2))
 
 
 def machine() -> str:
@@ -69,7 +71,7 @@ def _write(page: Path, text: str) -> None:
         ) from error
 
 
-def _show(console: Console, found: tuple[Result, ...], threads: int) -> None:
+def _show(console: Console, found: tuple[Result, ...], told: list[str]) -> None:
     console.line("")
     console.table(
         ("latency", "first", "median", "p90", "to float", "in 8 of 10 rounds"),
@@ -88,24 +90,34 @@ def _show(console: Console, found: tuple[Result, ...], threads: int) -> None:
         [(each.entrant.label, _ops(each), each.cost.runtime) for each in found],
     )
     console.line("")
-    for line in notes(found, threads):
+    for line in told:
         console.line(line)
 
 
-def notes(found: tuple[Result, ...], threads: int) -> list[str]:
-    """What must be known to read the figures: one that is missing, one that says less than it seems."""
+def notes(found: tuple[Result, ...], threads: int, load: float = 0.0) -> list[str]:
+    """What must be known to read the figures: what is missing, and what says less than it seems.
+
+    Args:
+        load: how many processes wanted to compute before anything was measured.
+    """
     lines = [NOT_A_DEVICE]
+    processors = os.cpu_count() or 1
+    if load > processors:
+        lines.append(
+            f"The machine was busy ({load:.1f} processes for {processors} processors): trust the ratios more "
+            "than the times, and more than one thread not at all."
+        )
     for each in found:
         entrant = each.entrant
         if entrant.alone:
             lines.append(
-                f"{entrant.label} has no float sibling: {entrant.alone} To build it: {entrant.command}"
+                f"{entrant.label} has no float sibling: {entrant.alone} This builds it:\n  {entrant.command}"
             )
         if each.ratio and not each.ratio.beyond_noise:
             lines.append(f"{entrant.label} and its float sibling differ by no more than the noise.")
-    for runtime in sorted({each.cost.runtime for each in found if each.cost.threads != threads}):
-        used = next(each.cost.threads for each in found if each.cost.runtime == runtime)
-        lines.append(f"{runtime} computed with {used} thread(s): it cannot obey --threads {threads}.")
+    disobeyed = {each.cost.runtime: each.cost.threads for each in found if each.cost.threads != threads}
+    for runtime, used in sorted(disobeyed.items()):
+        lines.append(f"{runtime}, cannot obey --threads {threads}; its threads: {used}.")
     pages = [each.entrant.label for each in found if each.entrant.bundle.manifest.runtime]
     if pages:
         lines.append(f"{', '.join(pages)}: measured in the runtime of this machine, not in that of a page.")
@@ -140,12 +152,13 @@ def _ops(each: Result) -> str:
     return ", ".join(f"{count} {name}" for name, count in each.cost.ops_by_precision.items())
 
 
-def _as_json(found: tuple[Result, ...], threads: int) -> dict[str, Any]:
+def _as_json(found: tuple[Result, ...], threads: int, load: float) -> dict[str, Any]:
     return {
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
             "processors": os.cpu_count(),
+            "load": round(load, 2),
         },
         "threads": threads,
         "rounds": len(found[0].round_medians),

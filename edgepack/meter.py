@@ -1,4 +1,4 @@
-"""What targets measure with: calls by the clock, and how far the memory of a process rises."""
+"""What ``edgepack bench`` asks of a target, and what targets measure with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,41 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
+
+from .spec import Arrays
+
+
+class Meter(Protocol):
+    """An artifact loaded to be measured, as an app would load it, alone in its process."""
+
+    @property
+    def runtime(self) -> str:
+        """What computes, for people: ``LiteRT``."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many it computes with; not those asked for, where the runtime has no choice."""
+        ...
+
+    @property
+    def load_seconds(self) -> float:
+        """From the artifact's files to being ready to answer, the runtime itself being there already."""
+        ...
+
+    @property
+    def memory(self) -> PeakMemory:
+        """Of the process that computes, since before the artifact was loaded."""
+        ...
+
+    def time(self, inputs: Arrays, calls: int) -> list[float]:
+        """Seconds of each call. The inputs are converted to what the artifact stores before, the outputs are left as stored.
+
+        Raises:
+            ModelError: the runtime cannot run it.
+        """
+        ...
 
 
 def timed(call: Callable[[], object], calls: int) -> list[float]:

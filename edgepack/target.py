@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from .meter import PeakMemory
+from .meter import Meter
 from .model import Model
 from .spec import Array, Arrays, Precision, Signature
 
@@ -148,38 +148,6 @@ class Runner(Protocol):
 
     def layers(self, inputs: Arrays) -> dict[str, Array]:
         """The real-valued outputs of the float and quantized ops on the way, by op name."""
-        ...
-
-
-class Meter(Protocol):
-    """An artifact loaded to be measured, as an app would load it, alone in its process."""
-
-    @property
-    def runtime(self) -> str:
-        """What computes, for people: ``LiteRT``."""
-        ...
-
-    @property
-    def threads(self) -> int:
-        """How many it computes with; not those asked for, where the runtime has no choice."""
-        ...
-
-    @property
-    def load_seconds(self) -> float:
-        """From the artifact's files to being ready to answer, the runtime itself being there already."""
-        ...
-
-    @property
-    def memory(self) -> PeakMemory:
-        """Of the process that computes, since before the artifact was loaded."""
-        ...
-
-    def time(self, inputs: Arrays, calls: int) -> list[float]:
-        """Seconds of each call. The inputs are converted to what the artifact stores before, the outputs are left as stored.
-
-        Raises:
-            ModelError: the runtime cannot run it.
-        """
         ...
 
 

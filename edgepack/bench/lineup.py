@@ -88,6 +88,12 @@ def line_up(folders: Sequence[Path]) -> tuple[Entrant, ...]:
     return tuple(entrants)
 
 
+def title(entrants: Sequence[Entrant]) -> str:
+    """What all of them are: the model, where there is one; how many, where there are several."""
+    models = {(each.bundle.manifest.name, each.bundle.manifest.version) for each in entrants}
+    return " ".join(models.pop()) if len(models) == 1 else f"{len(entrants)} bundles of {len(models)} models"
+
+
 def _read(folder: Path) -> Bundle:
     """As reader.read, but every error names the bundle: there are several."""
     try:
@@ -112,7 +118,7 @@ def _sibling(bundle: Bundle) -> _Sibling:
     )
     near = folder.parent / float_name
     if not (near / MANIFEST).is_file():
-        return _Sibling(None, f"There is no {near}.", _command(manifest, folder.parent))
+        return _Sibling(None, f"there is no {near}.", _command(manifest, folder.parent))
     found = _read(near)
     if _identity(found.manifest) != (*_identity(manifest)[:-1], Precision.FLOAT32):
         alone = f"{near} was built from another source, or is another model."

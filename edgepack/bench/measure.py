@@ -145,10 +145,10 @@ def measure(
     with listening(listener), closing(_Race(entrants, threads, listener, debug)) as race:
         with step("load") as loading:
             starts = race.start()
-            loading.detail = f"each in {len(starts[0])} fresh processes, the last stays"
+            loading.detail = f"{len(starts[0])} x {len(entrants)} fresh processes"
         with step("measure") as measuring:
             turns = [race.plan(place, starts[place][-1]) for place in range(len(entrants))]
-            count = rounds or _rounds(turns)
+            count = rounds or rounds_for(turns)
             found: list[list[tuple[float, ...]]] = [[] for _ in entrants]
             for _ in measuring.track(range(count), count):
                 for place in race.order():
@@ -233,7 +233,8 @@ class _Race:
             raise named(error, self._entrants[place].label) from error
 
 
-def _rounds(turns: Sequence[Turn]) -> int:
+def rounds_for(turns: Sequence[Turn]) -> int:
+    """As many as fit the time of all bundles together, within bounds."""
     whole = sum(turn.seconds for turn in turns)
     return max(MIN_ROUNDS, min(MAX_ROUNDS, int(ROUND_SECONDS * len(turns) / whole)))
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from ..bundle import charts
 from ..bundle.report import template
 from ..console import format_bytes, format_seconds
+from .lineup import title
 from .result import Result
 
 CHART_WIDTHS = {"wide": 912, "narrow": 330}
@@ -34,6 +35,7 @@ class Bars:
 def render(results: tuple[Result, ...], notes: list[str], machine: str, threads: int) -> str:
     """The page. The same measurements give the same bytes."""
     return template("bench.html.j2").render(
+        title=title([each.entrant for each in results]),
         results=results,
         notes=notes,
         machine=machine,

@@ -73,6 +73,10 @@ def results(entrants: Sequence[Entrant], costs: Sequence[Cost]) -> tuple[Result,
 
 def _result(place: int, entrants: Sequence[Entrant], costs: Sequence[Cost]) -> Result:
     entrant, cost = entrants[place], costs[place]
+    ratio = None
+    if entrant.sibling is not None:
+        size = entrant.bundle.artifact.bytes / entrants[entrant.sibling].bundle.artifact.bytes
+        ratio = ratio_of(cost, costs[entrant.sibling], size)
     return Result(
         entrant,
         cost,
@@ -80,16 +84,14 @@ def _result(place: int, entrants: Sequence[Entrant], costs: Sequence[Cost]) -> R
         load=median(start.load for start in cost.starts),
         calls=Spread.of([seconds for each in cost.rounds for seconds in each]),
         round_medians=_round_medians(cost),
-        ratio=None if entrant.sibling is None else _ratio(place, entrant.sibling, entrants, costs),
+        ratio=ratio,
     )
 
 
-def _ratio(place: int, sibling: int, entrants: Sequence[Entrant], costs: Sequence[Cost]) -> Ratio:
-    own, other = _round_medians(costs[place]), _round_medians(costs[sibling])
-    return Ratio(
-        Spread.of([one / two for one, two in zip(own, other, strict=True)]),
-        entrants[place].bundle.artifact.bytes / entrants[sibling].bundle.artifact.bytes,
-    )
+def ratio_of(own: Cost, other: Cost, size: float) -> Ratio:
+    """Of two that were asked in the same rounds."""
+    rounds = zip(_round_medians(own), _round_medians(other), strict=True)
+    return Ratio(Spread.of([one / two for one, two in rounds]), size)
 
 
 def _round_medians(cost: Cost) -> tuple[float, ...]:
