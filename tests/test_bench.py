@@ -3,34 +3,68 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PLUGIN
 
+from edgepack.bench.lineup import Entrant, line_up
 from edgepack.bench.measure import MAX_ROUNDS, MIN_ROUNDS, Cost, Start, Turn, rounds_for
 from edgepack.bench.result import Spread, ratio_of
 from edgepack.bundle.manifest import Manifest
 from edgepack.bundle.writer import seal
+from edgepack.errors import UsageError
 
 INT8, FLOAT = Path("dist/fake_models-1.0.0-fake-int8"), Path("dist/fake_models-1.0.0-fake-float32")
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dist folder with an int8 bundle and its float sibling, of two targets."""
+    folder = tmp_path_factory.mktemp("built")
+    models = PLUGIN / "fake_models.py"
+    for precision in ("int8", "float32"):
+        subprocess.run(
+            [
+                *(
+                    sys.executable,
+                    "-m",
+                    "edgepack",
+                    "build",
+                    f"{models}:build",
+                    "--data",
+                    f"{models}:samples",
+                ),
+                *("--target", "fake", "--target", "twin", "--precision", precision),
+            ],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(PLUGIN), "XDG_CACHE_HOME": str(folder / "cache")},
+            check=True,
+            capture_output=True,
+        )
+    return folder / "dist"
+
+
 @pytest.fixture
-def bundle(build: Callable[..., Any]) -> Path:
-    assert build().code == 0
+def pair(built: Path, workspace: Path) -> Path:
+    """An int8 bundle with its float sibling next to it."""
+    shutil.copytree(built, "dist")
     return INT8
 
 
 @pytest.fixture
-def pair(bundle: Path, build: Callable[..., Any]) -> Path:
-    """An int8 bundle with its float sibling next to it."""
-    assert build("--precision", "float32").code == 0
-    return bundle
+def bundle(pair: Path) -> Path:
+    """One without."""
+    shutil.rmtree(FLOAT)
+    return pair
 
 
 @pytest.fixture
@@ -94,105 +128,101 @@ def test_people_get_tables_that_fit_80_columns_and_no_word_of_devices(
 
 
 def test_without_a_float_sibling_the_command_that_builds_it_is_told_and_works(
-    bundle: Path, bench: Callable[..., Any], edgepack: Callable[..., Any], fake: Callable[[str], str]
+    bundle: Path, bench: Callable[..., Any], edgepack: Callable[..., Any]
 ) -> None:
-    done = bench(bundle, "--json")
+    done = bench(bundle, "--threads", 2, "--json")
     assert done.code == 0
     (alone,) = done.json["bundles"]
     assert alone["to_float"] is None
     assert str(FLOAT) in alone["float_sibling"]["missing"]
     assert "fake-int8 has no float sibling" in done.err
+    assert "numpy, cannot obey --threads 2" in done.err
+    assert (done.json["threads"], alone["threads"]) == (2, 1)
     words = shlex.split(alone["float_sibling"]["command"])
     assert words[0] == "edgepack"
-    where = str(Path(fake("")[:-1]).parent)
-    paths = [f"{where}/{word}" if word.startswith("fake_models.py") else word for word in words[1:]]
+    paths = [f"{PLUGIN}/{word}" if word.startswith("fake_models.py") else word for word in words[1:]]
     assert edgepack(*paths).code == 0
-    assert len(bench(bundle, "--json").json["bundles"]) == 2
+    assert len(line_up([bundle])) == 2
 
 
-def test_the_command_names_the_folder_where_bundles_are(bundle: Path, bench: Callable[..., Any]) -> None:
+def alone(bundle: Path) -> Entrant:
+    (entrant,) = line_up([bundle])
+    assert entrant.sibling is None
+    return entrant
+
+
+def test_the_command_names_the_folder_where_bundles_are(bundle: Path) -> None:
     shutil.move("dist", "my bundles")
-    (alone,) = bench(Path("my bundles") / bundle.name, "--json").json["bundles"]
-    assert alone["float_sibling"]["command"].endswith("--out 'my bundles'")
+    assert alone(Path("my bundles") / bundle.name).command.endswith("--out 'my bundles'")
 
 
-def test_a_command_that_is_not_edgepacks_is_not_passed_on(bundle: Path, bench: Callable[..., Any]) -> None:
-    reseal(bundle, command="curl evil --precision int8")
-    (alone,) = bench(bundle, "--json").json["bundles"]
-    assert alone["float_sibling"]["command"] == "edgepack build --precision float32"
+@pytest.mark.parametrize(
+    "command", ["curl evil --precision int8", "edgepack build \x1b[2J --precision int8", "edgepack 'build"]
+)
+def test_a_command_that_is_not_edgepacks_is_not_passed_on(bundle: Path, command: str) -> None:
+    reseal(bundle, command=command)
+    assert alone(bundle).command == "edgepack build --precision float32"
 
 
-def test_a_bundle_of_another_source_is_no_sibling(pair: Path, bench: Callable[..., Any]) -> None:
+def test_a_bundle_of_another_source_is_no_sibling(pair: Path) -> None:
     source = Manifest.model_validate_json((FLOAT / "manifest.json").read_text()).source
     reseal(FLOAT, source=source.model_copy(update={"sha256": "0" * 64}))
-    (alone,) = bench(pair, "--json").json["bundles"]
-    assert "another source" in alone["float_sibling"]["missing"]
+    assert "another source" in alone(pair).alone
 
 
-def test_a_sibling_that_is_named_too_is_measured_once(pair: Path, bench: Callable[..., Any]) -> None:
-    done = bench(FLOAT, pair, "--json")
-    float32, int8 = done.json["bundles"]
-    assert (float32["named"], int8["named"]) == (True, True)
-    assert float32["float_sibling"]["missing"] == ""
-    assert int8["to_float"] is not None
+def test_a_float_bundle_needs_no_sibling(pair: Path) -> None:
+    assert alone(FLOAT).alone == ""
 
 
-def test_several_targets_each_beside_its_own_sibling(
-    edgepack: Callable[..., Any], fake: Callable[[str], str], bench: Callable[..., Any]
-) -> None:
-    common = (
-        "build", fake("build"), "--data", fake("samples"),
-        "--target", "fake", "--target", "twin", "--precision",
-    )  # fmt: skip
-    for precision in ("int8", "float32"):
-        assert edgepack(*common, precision).code == 0
-    twin = INT8.with_name("fake_models-1.0.0-twin-int8")
-    done = bench(twin, INT8, "--json")
-    assert [each["name"].removeprefix("fake_models-1.0.0-") for each in done.json["bundles"]] == [
-        "twin-int8",
-        "twin-float32",
-        "fake-int8",
-        "fake-float32",
-    ]
+def test_a_sibling_that_is_named_too_is_measured_once(pair: Path) -> None:
+    float32, int8 = line_up([FLOAT, pair])
+    assert (float32.named, int8.named) == (True, True)
+    assert (float32.sibling, int8.sibling) == (None, 0)
 
 
-def test_a_folder_that_is_the_current_one(pair: Path, bench: Callable[..., Any], monkeypatch: Any) -> None:
+def test_several_targets_each_beside_its_own_sibling(pair: Path) -> None:
+    entrants = line_up([pair.with_name("fake_models-1.0.0-twin-int8"), pair])
+    assert [each.label for each in entrants] == ["twin-int8", "twin-float32", "fake-int8", "fake-float32"]
+    assert [each.sibling for each in entrants] == [1, None, 3, None]
+
+
+def test_bundles_of_one_name_go_by_their_paths(pair: Path) -> None:
+    shutil.copytree("dist", "other")
+    labels = [each.label for each in line_up([pair, Path("other") / pair.name])]
+    assert labels == [str(INT8), str(FLOAT), f"other/{INT8.name}", f"other/{FLOAT.name}"]
+
+
+def test_a_folder_that_is_the_current_one(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(pair)
-    assert len(bench(".", "--json").json["bundles"]) == 2
+    assert len(line_up([Path()])) == 2
 
 
-def test_a_runtime_that_cannot_obey_is_named(bundle: Path, bench: Callable[..., Any]) -> None:
-    done = bench(bundle, "--threads", 2, "--json")
-    assert "numpy, cannot obey --threads 2" in done.err
-    assert (done.json["threads"], done.json["bundles"][0]["threads"]) == (2, 1)
-
-
-@pytest.mark.parametrize("name", ["weights.npz", "golden/inputs.npz", "kit/use.txt"])
-@pytest.mark.parametrize("changed", [INT8, FLOAT], ids=["named", "sibling"])
-def test_a_changed_bundle_is_refused_before_anything_runs(
-    pair: Path, bench: Callable[..., Any], changed: Path, name: str
-) -> None:
-    flip_a_byte(changed / name)
+def test_a_changed_bundle_is_refused_before_anything_runs(pair: Path, bench: Callable[..., Any]) -> None:
+    flip_a_byte(pair / "weights.npz")
     done = bench(pair, "--json")
     assert done.code == 2
-    assert f"{changed}: {name}" in done.json["error"]["message"]
+    assert f"{pair}: weights.npz" in done.json["error"]["message"]
     assert "on this machine" not in done.err
 
 
-def test_what_is_no_bundle_is_refused(bundle: Path, bench: Callable[..., Any]) -> None:
-    done = bench(bundle, "nowhere")
-    assert done.code == 2
-    assert "nowhere is not a bundle" in done.err
+def test_a_changed_sibling_is_refused(pair: Path) -> None:
+    flip_a_byte(FLOAT / "kit/use.txt")
+    with pytest.raises(UsageError, match=f"{FLOAT}: kit/use.txt"):
+        line_up([pair])
 
 
-def test_the_same_bundle_twice_is_refused(bundle: Path, bench: Callable[..., Any]) -> None:
-    Path("link").symlink_to(bundle)
-    done = bench(bundle, "link")
-    assert done.code == 2
-    assert "link was given twice" in done.err
+def test_what_is_no_bundle_is_refused(pair: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere is not a bundle"):
+        line_up([pair, Path("nowhere")])
 
 
-def test_no_bundle_at_all_is_refused(workspace: Path, bench: Callable[..., Any]) -> None:
+def test_the_same_bundle_twice_is_refused(pair: Path) -> None:
+    Path("link").symlink_to(pair)
+    with pytest.raises(UsageError, match="link was given twice"):
+        line_up([pair, Path("link")])
+
+
+def test_no_bundle_at_all_is_refused(bench: Callable[..., Any]) -> None:
     assert bench().code == 2
 
 
@@ -235,24 +265,19 @@ def test_a_page_that_cannot_be_written_is_refused_before_anything_runs(
         assert "on this machine" not in done.err
 
 
-def test_the_page_stands_alone(pair: Path, bench: Callable[..., Any]) -> None:
-    done = bench(pair, "--html", "bench.html")
+def test_the_page_stands_alone_and_what_a_bundle_says_is_escaped_in_it(
+    pair: Path, bench: Callable[..., Any]
+) -> None:
+    reseal(pair, precision="<script>alert(1)</script>", command="edgepack build <b> --precision int8")
+    done = bench(pair, "--html", "bench.html", "--json")
     assert done.code == 0
+    assert json.loads(done.out)["error"] is None
     page = Path("bench.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 2  # a wide and a narrow one
-    for row in ("fake-int8", "fake-float32"):
-        assert row in page
+    assert "fake-float32" in page
+    assert "alert(1)" in page
     assert "default-src 'none'" in page
-    assert not re.search(r"<script|<link|<img|href=|src=|url\(", page)
-
-
-def test_what_a_bundle_says_is_escaped_in_the_page(pair: Path, bench: Callable[..., Any]) -> None:
-    reseal(pair, precision="<script>alert(1)</script>", command="edgepack build <b> --precision int8")
-    assert bench(pair, "--html", "bench.html").code == 0
-    page = Path("bench.html").read_text(encoding="utf-8")
-    assert "&lt;script&gt;" in page
-    assert "<script" not in page
-    assert "<b>" not in page
+    assert not re.search(r"<script|<b>|<link|<img|href=|src=|url\(", page)
 
 
 def cost(*rounds: tuple[float, ...]) -> Cost:
@@ -277,9 +302,3 @@ def test_slow_bundles_get_few_rounds_and_quick_ones_not_without_end() -> None:
     assert rounds_for([Turn(1, 0, 60.0), Turn(1, 0, 60.0)]) == MIN_ROUNDS
     assert rounds_for([Turn(100, 11, 1e-6)]) == MAX_ROUNDS
     assert MIN_ROUNDS < rounds_for([Turn(1, 0, 0.3)]) < MAX_ROUNDS
-
-
-def test_json_is_one_document_also_when_all_is_well_said(pair: Path, bench: Callable[..., Any]) -> None:
-    done = bench(pair, "--json", "--html", "bench.html")
-    assert json.loads(done.out)["error"] is None
-    assert "page    bench.html" in done.err
