@@ -107,3 +107,12 @@ def format_bytes(size: int) -> str:
         if value < 1000 or unit == "GB":
             break
     return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+
+
+def format_seconds(seconds: float) -> str:
+    """0.00123 as ``1.23 ms``."""
+    for unit, scale in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
+        value = seconds * scale
+        if value >= 1 or unit == "µs":
+            break
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"

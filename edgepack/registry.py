@@ -171,8 +171,15 @@ def load_target(info: TargetInfo) -> Target:
 
 def imported(module: str, extra: str, what: str) -> Any:
     """The module. Raises MissingToolError when something that it imports is not installed."""
-    try:
+    with needing(extra, what):
         return importlib.import_module(module)
+
+
+@contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """A package that is not installed, as a MissingToolError."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise MissingToolError(
             f"{what} needs the Python package '{error.name}', which is not installed.",
