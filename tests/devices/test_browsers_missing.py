@@ -7,33 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import page_bundle
 import pytest
 
 from edgepack import devices
-from edgepack.bundle.manifest import Manifest
-from edgepack.bundle.writer import seal
 from edgepack.devices import webkit
 from edgepack.devices.firefox import FirefoxTool
 from edgepack.devices.webkit import WebKitTool
 from edgepack.devices.xvfb import XvfbTool
 from edgepack.errors import MissingToolError
 
-BUNDLE = Path("dist/fake_models-1.0.0-fake-int8")
-
 
 @pytest.fixture
-def bundle(build: Callable[..., Any]) -> Path:
-    """With files that make a web page of it."""
-    assert build().code == 0
-    for name in ("index.html", "edgepack.js"):
-        (BUNDLE / name).write_text("")
-    reseal()
-    return BUNDLE
-
-
-def reseal(**changes: Any) -> None:
-    manifest = Manifest.model_validate_json((BUNDLE / "manifest.json").read_text())
-    seal(BUNDLE, manifest.model_copy(update=changes))
+def bundle(workspace: Path) -> Path:
+    return page_bundle.write(workspace)
 
 
 @pytest.fixture
@@ -108,11 +95,10 @@ def test_node_takes_bundles_of_tensorflow_js_only(bundle: Path, edgepack: Callab
     assert "--device host" in done.err
 
 
-def test_node_does_not_take_those_of_litert_js(bundle: Path, edgepack: Callable[..., Any]) -> None:
-    moved = BUNDLE.with_name("fake_models-1.0.0-tfjs-litert-int8")
-    reseal(target="tfjs", runtime="litert")
-    BUNDLE.rename(moved)
-    done = edgepack("verify", moved, "--device", "node")
+def test_node_does_not_take_those_of_litert_js(workspace: Path, edgepack: Callable[..., Any]) -> None:
+    done = edgepack(
+        "verify", page_bundle.write(workspace, target="tfjs", runtime="litert"), "--device", "node"
+    )
     assert done.code == 2
     assert "runs TensorFlow.js" in done.err
     assert "litert" in done.err

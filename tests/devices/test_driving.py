@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import page_bundle
 import pytest
 
 from edgepack.bundle import reader
-from edgepack.bundle.manifest import Manifest
-from edgepack.bundle.writer import seal
 from edgepack.devices.driving import GONE, DrivingServer, Ended
 from edgepack.serve_command import running
-
-BUNDLE = Path("dist/fake_models-1.0.0-fake-int8")
 
 
 class Client:
@@ -52,11 +49,8 @@ class Client:
 
 
 @pytest.fixture
-def client(build: Callable[..., Any]) -> Iterator[Client]:
-    assert build().code == 0
-    (BUNDLE / "index.html").write_text("the bundle's own page")
-    seal(BUNDLE, Manifest.model_validate_json((BUNDLE / "manifest.json").read_text()))
-    with running(DrivingServer(reader.read(BUNDLE))) as server:
+def client(tmp_path: Path) -> Iterator[Client]:
+    with running(DrivingServer(reader.read(page_bundle.write(tmp_path)))) as server:
         yield Client(server)
 
 
@@ -119,10 +113,10 @@ def test_without_the_secret_there_is_nothing(client: Client, path: str, method: 
     assert client.root.strip("/") not in str(found.headers)
 
 
-def test_each_server_has_another_secret_that_cannot_be_guessed(client: Client) -> None:
-    other = DrivingServer(reader.read(BUNDLE))
-    other.server_close()
-    assert other.site.root != client.root
+def test_each_server_has_another_secret_that_cannot_be_guessed(client: Client, tmp_path: Path) -> None:
+    (bundle,) = tmp_path.iterdir()
+    with DrivingServer(reader.read(bundle)) as other:
+        assert other.site.root != client.root
     assert len(client.root) > 32
 
 
@@ -182,7 +176,11 @@ def test_what_the_page_does_not_send_is_no_answer(client: Client, ask: Any, body
 def test_an_answer_has_its_bounds(client: Client, ask: Any) -> None:
     client.listen()
     answer = ask({})
-    assert client.post(1, b" " * (client.server.largest + 1)) == 413
+    size = str(client.server.largest + 1)
+    found = client.request(
+        f"{client.root}?1", "POST", Origin=f"http://{client.server.host}", Content_Length=size
+    )
+    assert found.status == 413
     assert "is larger than" in answer()
 
 

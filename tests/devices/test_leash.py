@@ -62,11 +62,14 @@ def test_it_ends_with_its_children_though_they_will_not(start: Callable[[str], L
     wait_for(lambda: not is_running(parent) and not is_running(child))
 
 
-def test_closed_it_has_gone(start: Callable[[str], Leashed]) -> None:
-    program = start(FAMILY)
-    child = number_of(program, r"started (\d+)")
+def test_closed_it_does_nothing_any_more(start: Callable[[str], Leashed], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    program = start(f"trap '' TERM; (while :; do echo on >> {log}; done) & echo started; wait; sleep 60")
+    assert program.says("started", 30)
     program.close()
-    assert not is_running(child)
+    size = log.stat().st_size
+    time.sleep(0.3)
+    assert log.stat().st_size == size
 
 
 def test_the_children_of_one_that_ends_by_itself_end_too(start: Callable[[str], Leashed]) -> None:
