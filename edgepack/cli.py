@@ -160,7 +160,8 @@ def bench(
     """What bundles cost on this machine.
 
     Each of the folders BUNDLES is measured beside its float sibling, if that
-    lies next to it: the bundle of the same name, target and source in float32.
+    lies next to it: the bundle of the same name, version, target and source in
+    float32.
     Every one is loaded in a process of its own, and all are asked in turns, in
     a shuffled order, so that what drifts drifts for all. Bundles for a web page
     run in Node. These are no times of a phone or a board.
@@ -174,7 +175,7 @@ def bench(
     load      from the artifact's files, read before, to ready; the start of the
               runtime itself is not counted
     memory    how far the process's resident memory rose above what it was
-              before the artifact was loaded, at its highest
+              before the artifact was loaded, at its highest (VmHWM of Linux)
     download  compressed: what a page fetches on its first visit; else the
               artifact by gzip
     """

@@ -29,7 +29,7 @@ def test_an_int8_tflite_beside_its_float_sibling(passes, tmp_path):
     assert (int8["threads"], float32["threads"]) == (2, 2)
     assert int8["ops_by_precision"].keys() == {"int8"}
     assert float32["ops_by_precision"].keys() == {"float32"}
-    assert int8["to_float"]["size"] < 0.6
+    assert int8["to_float"]["size"] < 1
     assert int8["to_float"]["latency"] > 0
     assert int8["memory_bytes"] > 0
     assert int8["download_bytes"] < float32["download_bytes"]
