@@ -22,8 +22,8 @@ from .errors import GateError
 from .events import Listener
 from .parity import Metrics
 
-COLUMNS = ("device", "backend", "samples", "SQNR", "max abs", "same best", "beside here", "")
-NUMBERS = frozenset({"samples", "SQNR", "max abs", "same best"})
+COLUMNS = ("device", "backend", "samples", "SQNR", "same best", "beside here", "")
+NUMBERS = frozenset({"samples", "SQNR", "same best"})
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,6 @@ def _row(device: str, result: BackendResult) -> tuple[str, ...]:
         result.backend,
         str(result.samples) if result.samples else "",
         decibels(worst) if worst else "",
-        f"{max(each.max_abs for each in outputs):.2g}" if outputs else "",
         f"{100 * min(same):.4g} %" if same else "",
         _beside(result),
         "– cannot run" if result.error else "✗ failed" if result.failures else "✓ passed",

@@ -12,19 +12,20 @@ READABLE = {"float32", "int8", "uint8", "int16"}
 def with_layers(data: bytes) -> bytes:
     """The same ops, in order, each with its first result among the signature's outputs, under the op's name.
 
-    Results of a size that is not known, and those within loops, stay inside. A runtime that fuses an op with the next cannot
+    Results of a size that is not known, those within loops, and one that has the name of an output stay inside. A runtime that fuses an op with the next cannot
     when the result between them is asked for.
     """
     view = ModelView(data)
     graph, definition = view.model.subgraphs[0], view.model.signatureDefs[0]
     own = {entry.tensorIndex: entry for entry in definition.outputs}
+    taken = {entry.name.decode() for entry in definition.outputs}
     found = []
     for op in view.ops:
-        if _is_readable(view, op):
-            entry = own.pop(op.outputs[0], None)
-            if entry is None:
-                entry = schema.TensorMapT()
-                entry.name, entry.tensorIndex = op.name.encode(), op.outputs[0]
+        entry = own.pop(op.outputs[0], None) if op.outputs else None
+        if entry is None and op.name not in taken and _is_readable(view, op):
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = op.name.encode(), op.outputs[0]
+        if entry is not None:
             found.append(entry)
     definition.outputs = [*found, *own.values()]
     graph.outputs = [entry.tensorIndex for entry in definition.outputs]
