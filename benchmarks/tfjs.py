@@ -26,8 +26,8 @@ import numpy as np
 from mobilenet import write_model
 from side_by_side import ANY_RESULT, compare, make_samples, run
 
+from edgepack.bundle import reader
 from edgepack.devices.chromium import launched
-from edgepack.target import Artifact
 from edgepack.targets.tfjs.runner import NodeRunner
 
 OFFICIAL = Path(__file__).parents[1] / "tests" / "targets" / "tfjs" / "tfjs_official.py"
@@ -160,7 +160,7 @@ def main() -> None:
         _, printed = run("-m", "edgepack", "verify", bundle, "--device", "chrome-desktop", "--json")
         rows = json.loads(printed)["devices"]["chrome-desktop"]["backends"]
         found = in_chromium(folder, bundle, official, options.runs, pictures[0])
-        node = NodeRunner(Artifact(bundle, ("model.json",)))({"image": pictures[:1]})
+        node = NodeRunner(reader.read(bundle).artifact)({"image": pictures[:1]})
         [here] = node.values()
         times = {name: median(values) for name, values in found["times"].items()}
         report = {

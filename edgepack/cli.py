@@ -109,7 +109,7 @@ def build(**options: Any) -> None:
 def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
     """What is truly in a bundle or a .tflite file.
 
-    PATH is a bundle's folder, or a bare .tflite file, whoever made it.
+    PATH is a bundle's folder or .zip, or a bare .tflite file, whoever made it.
     """
     from . import inspect_command
 
@@ -121,18 +121,67 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Where to replay it; repeat. [host]")
 @click.option("--trace", "traced", is_flag=True, help="Where it fails, find the first layer that differs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the results as JUnit XML.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def verify(bundle: Path, devices: tuple[str, ...], traced: bool, as_json: bool, debug: bool) -> None:
+def verify(
+    bundle: Path, devices: tuple[str, ...], traced: bool, as_json: bool, junit: Path | None, debug: bool
+) -> None:
     """Prove a bundle again, on each device.
 
-    Checks the hash of every file of the folder BUNDLE, then replays its golden
-    vectors. Answers are held against the original's by the bundle's gate, and
-    against this machine's: int8 must be the same bit for bit. The backends of
-    a browser are a row each. See edgepack devices.
+    Checks the hash of every file of BUNDLE, a folder or a .zip, then replays its
+    golden vectors. Answers are held against the original's by the bundle's gate,
+    and against this machine's: int8 must be the same bit for bit. The backends
+    of a browser are a row each. See edgepack devices.
     """
     from . import verify_command
 
-    sys.exit(verify_command.run(bundle, devices, as_json, traced))
+    sys.exit(verify_command.run(verify_command.Request(bundle, devices, traced, as_json, junit)))
+
+
+@cli.command()
+@click.argument("bundles", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=1, metavar="N", help="To compute with. [1]")
+@click.option(
+    "--rounds", type=click.IntRange(1, 1000), metavar="N", help="[as many as take 5 s a bundle, 3 to 50]"
+)
+@click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a page with a chart."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--debug", is_flag=True, help="Show tracebacks and what the runtimes say.")
+def bench(
+    bundles: tuple[Path, ...], threads: int, rounds: int | None, html: Path | None, as_json: bool, debug: bool
+) -> None:
+    """What bundles cost on this machine.
+
+    Each of the folders BUNDLES is measured beside its float sibling, if that
+    lies next to it: the bundle of the same name, version, target and source in
+    float32.
+    Every one is loaded in a process of its own, and all are asked in turns, in
+    a shuffled order, so that what drifts drifts for all. Bundles for a web page
+    run in Node. These are no times of a phone or a board.
+
+    
+    first     the first call of a fresh process
+    median    of all later calls: the runtime alone, on inputs as it stores them
+    p90       nine of ten calls are faster
+    to float  the median over all rounds of the ratio to the float sibling;
+              eight of ten rounds are within the range beside it: the noise
+    load      from the artifact's files, read before, to ready; the start of the
+              runtime itself is not counted
+    memory    how far the process's resident memory rose above what it was
+              before the artifact was loaded, at its highest (VmHWM of Linux)
+    download  compressed: what a page fetches on its first visit; else the
+              artifact by gzip
+    """
+    from . import bench_command
+
+    bench_command.run(bundles, rounds, threads, html, as_json, debug)
 
 
 @cli.group(invoke_without_command=True)
@@ -180,7 +229,7 @@ def remove_devices(names: tuple[str, ...], as_json: bool, debug: bool) -> None:
 def serve(bundle: Path, port: int, no_open: bool, debug: bool) -> None:
     """Try a bundle's web page, on this machine.
 
-    BUNDLE is the folder of a bundle for tfjs.
+    BUNDLE is the folder or the .zip of a bundle for tfjs.
     """
     from . import serve_command
 

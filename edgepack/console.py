@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console as RichConsole
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -14,6 +15,9 @@ from .errors import EdgepackError, InternalError
 from .events import Event, Listener, StepAdvanced, StepEnded, StepStarted, Warned
 
 LABEL_WIDTH = 13
+
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What steers a terminal, or turns the direction of its text; names come from models and bundles of strangers."""
 
 
 class Console:
@@ -88,6 +92,11 @@ class Console:
         self._rich.print(table)
 
 
+def escape(text: str) -> str:
+    """Text as it is, and no more than text."""
+    return escape_markup(UNSEEN.sub("\ufffd", text))
+
+
 def format_bytes(size: int) -> str:
     """1,234,567 as ``1.23 MB``."""
     if size < 1000:
@@ -96,5 +105,14 @@ def format_bytes(size: int) -> str:
     for unit in ("kB", "MB", "GB"):
         value /= 1000
         if value < 1000 or unit == "GB":
+            break
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+
+
+def format_seconds(seconds: float) -> str:
+    """0.00123 as ``1.23 ms``."""
+    for unit, scale in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
+        value = seconds * scale
+        if value >= 1 or unit == "µs":
             break
     return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"

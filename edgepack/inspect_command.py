@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,33 +24,33 @@ ISLANDS = 20
 
 def run(path: Path, show_ops: bool, as_json: bool) -> None:
     """Print the audit. Raises UsageError for what is neither bundle nor artifact."""
-    artifact, target, manifest = _open(path)
-    audit = _with_reasons(registry.load_target(target).audit(artifact), manifest)
-    if as_json:
-        click.echo(json.dumps(_as_json(path, target.name, audit, manifest, artifact), indent=2))
-    else:
-        _show(Console(), path, audit, manifest, artifact, show_ops)
+    with _opened(path) as (artifact, target, manifest):
+        audit = _with_reasons(registry.load_target(target).audit(artifact), manifest)
+        if as_json:
+            click.echo(json.dumps(_as_json(path, target.name, audit, manifest, artifact), indent=2))
+        else:
+            _show(Console(), path, audit, manifest, artifact, show_ops)
 
 
-def _open(path: Path) -> tuple[Artifact, registry.TargetInfo, Manifest | None]:
-    if path.is_dir():
-        bundle = reader.read(path)
-        return (
-            bundle.artifact,
-            registry.target(bundle.manifest.target, bundle.manifest.runtime),
-            bundle.manifest,
-        )
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Artifact, registry.TargetInfo, Manifest | None]]:
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        with reader.opened(path) as bundle:
+            manifest = bundle.manifest
+            yield bundle.artifact, registry.target(manifest.target, manifest.runtime), manifest
+        return
     if not path.exists():
         raise UsageError(
-            f"There is no {path}.", "Give the folder of a bundle, or an artifact such as model.tflite."
+            f"There is no {path}.",
+            "Give the folder or the .zip of a bundle, or an artifact such as model.tflite.",
         )
     target = registry.target_of_artifact(path)
     if target is None:
-        hint = (
-            "Unpack it first." if path.suffix == ".zip" else "Give the folder of a bundle, or a .tflite file."
+        raise UsageError(
+            f"{path} is no artifact that edgepack knows.",
+            "Give the folder or the .zip of a bundle, or a .tflite file.",
         )
-        raise UsageError(f"{path} is no artifact that edgepack knows.", hint)
-    return Artifact(path.parent, (path.name,)), target, None
+    yield Artifact(path.parent, (path.name,)), target, None
 
 
 def _with_reasons(audit: Audit, manifest: Manifest | None) -> Audit:

@@ -34,6 +34,7 @@ class DriverInfo:
         debian: packages that it needs besides, for a Python driver.
         twin: the backend of this machine (``Target.open``) that has the same kernels; ``None`` where there is none, or it is
             this machine itself.
+        loose: the kinds of ops that the runtime computes in another way there, so that int8 may be a step apart.
     """
 
     program: Path | None
@@ -41,6 +42,7 @@ class DriverInfo:
     library: str = ""
     debian: tuple[str, ...] = ()
     twin: str | None = None
+    loose: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,15 @@ def load_target(info: TargetInfo) -> Target:
 
 def imported(module: str, extra: str, what: str) -> Any:
     """The module. Raises MissingToolError when something that it imports is not installed."""
-    try:
+    with needing(extra, what):
         return importlib.import_module(module)
+
+
+@contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """A package that is not installed, as a MissingToolError."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise MissingToolError(
             f"{what} needs the Python package '{error.name}', which is not installed.",
@@ -215,6 +224,7 @@ def _drivers(folder: Path, table: Mapping[str, Any]) -> dict[str, DriverInfo]:
             library=each.get("library", ""),
             debian=tuple(each.get("debian", ())),
             twin=each.get("twin"),
+            loose=tuple(each.get("loose", ())),
         )
         for machine, each in table.get("drivers", {}).items()
     }

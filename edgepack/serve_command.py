@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from .bundle import reader
+from .bundle.archive import unpacked
 from .bundle.writer import MANIFEST
 from .console import Console
 from .errors import UsageError
@@ -41,9 +42,17 @@ HEADERS = {
 }
 
 
-def run(folder: Path, port: int, show: bool) -> None:
-    """Serve until Ctrl-C. Raises UsageError for what is no bundle, has no page, or when the port is taken."""
-    server = make_server(folder, port)
+def run(path: Path, port: int, show: bool) -> None:
+    """Serve a bundle's folder or .zip until Ctrl-C.
+
+    Raises:
+        UsageError: no bundle, one without a page, or the port is taken.
+    """
+    with unpacked(path) as folder:
+        _serve(make_server(folder, port), show)
+
+
+def _serve(server: BundleServer, show: bool) -> None:
     try:
         Console().line(f"{server.address}   Ctrl-C ends it")
         if show:
@@ -103,7 +112,7 @@ class Site:
         files = {entry.path: bundle.folder / entry.path for entry in bundle.manifest.files}
         if PAGE not in files:
             raise UsageError(
-                f"{self._folder} has no web page: it is a bundle for {bundle.manifest.target}.",
+                f"{bundle.manifest.bundle_name} has no web page: it is a bundle for {bundle.manifest.target}.",
                 "Build one with --target tfjs.",
             )
         self.root = f"/{quote(self._secret or bundle.manifest.bundle_name, safe='')}/"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from .meter import Meter
 from .model import Model
 from .spec import Array, Arrays, Precision, Signature
 
@@ -220,6 +221,10 @@ class Target(Protocol):
         """
         ...
 
+    def meter(self, artifact: Artifact, backend: str = "", threads: int = 1) -> Meter:
+        """Load to be measured, on a backend as ``open`` does, in a process that is asked for nothing else. Raises as ``open``."""
+        ...
+
     def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
         """What a user's device may compute with, best first, and why this artifact cannot run there (or nothing).
 
@@ -285,6 +290,9 @@ class Paired:
 
     def open(self, artifact: Artifact, backend: str = "") -> Runner:
         return self.maker.open(artifact, backend)
+
+    def meter(self, artifact: Artifact, backend: str = "", threads: int = 1) -> Meter:
+        return self.maker.meter(artifact, backend, threads)
 
     def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
         return dict.fromkeys(self.shell_backends, "")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from . import devices, worker
+from . import devices, junit, worker
 from .bundle import reader
 from .bundle.reader import Bundle
 from .console import Console
@@ -25,18 +26,39 @@ COLUMNS = ("device", "backend", "samples", "SQNR", "max abs", "same best", "besi
 NUMBERS = frozenset({"samples", "SQNR", "max abs", "same best"})
 
 
-def run(folder: Path, names: tuple[str, ...], as_json: bool, traced: bool) -> int:
-    """Replay and print; returns 0, or 1 where a device did not pass.
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a verification.
 
-    Args:
-        traced: where one does not, look for the first layer that differs.
+    Attributes:
+        path: a bundle's folder or .zip.
+        devices: their names; none is this machine.
+        traced: where a device fails, look for the first layer that differs.
+        junit: where to write the results as JUnit XML besides.
+    """
+
+    path: Path
+    devices: tuple[str, ...] = ()
+    traced: bool = False
+    as_json: bool = False
+    junit: Path | None = None
+
+
+def run(request: Request) -> int:
+    """Replay and print; returns 0, or 1 where a device did not pass.
 
     Raises:
         UsageError: no such device, no bundle or a changed one, or one that a device is not for.
         MissingToolError: a device needs what is not installed; then nothing is verified.
     """
-    chosen = [devices.find(name) for name in dict.fromkeys(names or ("host",))]
-    bundle = reader.read(folder)
+    chosen = [devices.find(name) for name in dict.fromkeys(request.devices or ("host",))]
+    if request.junit:
+        junit.remove(request.junit)
+    with reader.opened(request.path) as bundle:
+        return _run(bundle, chosen, request)
+
+
+def _run(bundle: Bundle, chosen: list[Device], request: Request) -> int:
     for device in chosen:
         device.backends(bundle)
         for tool in device.tools():
@@ -44,10 +66,12 @@ def run(folder: Path, names: tuple[str, ...], as_json: bool, traced: bool) -> in
     console = Console()
     with console:
         console.heading(f"{bundle.manifest.bundle_name}: every file as built")
-        results = [_replay(device, bundle, traced, console.lane()) for device in chosen]
+        results = [_replay(device, bundle, request.traced, console.lane()) for device in chosen]
     _show(console, bundle, chosen, results)
     passed = all(result.passed for result in results)
-    if as_json:
+    if request.junit:
+        junit.write(request.junit, bundle, results)
+    if request.as_json:
         click.echo(json.dumps(_as_json(bundle, results, passed), indent=2))
     return 0 if passed else GateError.exit_code
 
@@ -134,7 +158,7 @@ def _as_json(bundle: Bundle, results: list[DeviceResult], passed: bool) -> dict[
             "name": manifest.bundle_name,
             "target": manifest.target,
             "precision": manifest.precision,
-            "path": str(bundle.folder),
+            "path": str(bundle.given),
             "gate": manifest.gate.expression,
         },
         "passed": passed,

@@ -1,15 +1,16 @@
 """A process of its own for work that needs a framework.
 
 The parent (``run``) starts ``python -m edgepack.worker``, hands it a function and frozen values, draws the events that
-come back, and returns the result or raises the error. The worker's own stdout and stderr go to a log file: frameworks
-are noisy, in C++ too. When the parent dies, however it dies, so does the worker.
+come back, and returns the result or raises the error. ``hold`` keeps the result there instead, to be asked again and
+again. The worker's own stdout and stderr go to a log file: frameworks are noisy, in C++ too. When the parent dies,
+however it dies, so does the worker.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import pickle
+import queue
 import shutil
 import signal
 import subprocess
@@ -17,15 +18,19 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from .errors import EdgepackError, InternalError, UsageError
-from .events import Event, Listener, listening
+from .events import Listener, listening
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 LOG_TAIL = 4000
 
@@ -51,10 +56,73 @@ def run(
     Raises:
         EdgepackError: the one that the function raised; InternalError for anything else, or when the worker died.
     """
+    with _started(env, listener, debug) as process:
+        try:
+            return cast(T, process.ask(function, args, scratch, False))
+        finally:
+            process.end(patience=0.2)
+
+
+@contextmanager
+def hold(
+    function: Callable[..., T],
+    *args: object,
+    env: Mapping[str, str],
+    listener: Listener,
+    scratch: tuple[Path, ...] = (),
+    debug: bool = False,
+) -> Iterator[Held[T]]:
+    """Call ``function(*args)`` in a fresh process as ``run`` does, and keep there what it returns, for as long as the
+    context lasts."""
+    with _started(env, listener, debug) as process:
+        process.ask(function, args, scratch, True)
+        yield Held(process)
+
+
+class Held(Generic[T]):
+    """Something that a worker keeps."""
+
+    def __init__(self, process: _Process) -> None:
+        self._process = process
+
+    def ask(self, function: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``function(kept, *args)`` there; ``function`` may be a method of its class. Raises as ``run`` does."""
+        return cast(R, self._process.ask(function, args, kwargs))
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A worker process, seen from its parent."""
+
+    popen: subprocess.Popen[bytes]
+    down: Connection
+    up: Connection
+    log: Any
+    listener: Listener
+
+    def ask(self, *job: object) -> Any:
+        try:
+            self.down.send(job)
+            return _listen(self.up, self.listener)
+        except (EOFError, BrokenPipeError):
+            raise _death(self.popen, _tail(self.log)) from None
+
+    def end(self, patience: float) -> None:
+        """End it and all that it started, unless it ends by itself within ``patience`` seconds."""
+        if self.popen.poll() is None:
+            try:
+                self.popen.wait(patience)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.popen.pid, signal.SIGKILL)
+                self.popen.wait()
+
+
+@contextmanager
+def _started(env: Mapping[str, str], listener: Listener, debug: bool) -> Iterator[_Process]:
     down_read, down_write = os.pipe()
     up_read, up_write = os.pipe()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
+        popen = subprocess.Popen(
             # -P: the current folder is data, not a place to import from
             [sys.executable, "-P", "-m", "edgepack.worker", str(down_read), str(up_write)],
             env={**os.environ, **env},
@@ -64,18 +132,16 @@ def run(
             stderr=None if debug else log,
             start_new_session=True,  # Ctrl-C reaches the parent alone, which then ends the worker
         )
-        _alive.add(process)
+        _alive.add(popen)
         os.close(down_read)
         os.close(up_write)
         with Connection(down_write, readable=False) as down, Connection(up_read, writable=False) as up:
+            process = _Process(popen, down, up, log, listener)
             try:
-                down.send((function, args, scratch))
-                return cast(T, _listen(up, listener))
-            except (EOFError, BrokenPipeError):
-                raise _death(process, _tail(log)) from None
+                yield process
             finally:
-                _end(process)
-                _alive.discard(process)
+                process.end(patience=0)
+                _alive.discard(popen)
 
 
 def end_all() -> None:
@@ -93,15 +159,6 @@ def _listen(up: Connection, listener: Listener) -> Any:
             raise value
         else:
             return value
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        try:
-            process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def _tail(log: Any) -> str:
@@ -123,20 +180,33 @@ def _death(process: subprocess.Popen[bytes], tail: str) -> EdgepackError:
 
 
 def _work(down: Connection, up: Connection) -> None:
-    function, args, scratch = down.recv()
-    threading.Thread(target=_die_with_parent, args=(down, scratch), daemon=True).start()
+    """Do the first job, and, where its result is kept, each that follows."""
+    function, args, scratch, keep = down.recv()
+    jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_take_jobs, args=(down, jobs, scratch), daemon=True).start()
     sending = threading.Lock()
 
     def send(kind: str, value: object) -> None:
         with sending:
             up.send((kind, value))
 
-    def tell(event: Event) -> None:
-        send("event", event)
+    with listening(lambda event: send("event", event)):
+        kept = _do(send, function, args, {}, keep)
+        while keep:
+            function, args, named = jobs.get()
+            _do(send, function, (kept, *args), named, False)
 
+
+def _do(
+    send: Callable[[str, object], None],
+    function: Callable[..., Any],
+    args: tuple[object, ...],
+    named: Mapping[str, object],
+    keep: bool,
+) -> Any:
+    """Call the function; send what it returned, unless that is kept here, or why it could not."""
     try:
-        with listening(tell):
-            result = function(*args)
+        result = function(*args, **named)
     except EdgepackError as error:
         send("error", error)
     except OSError as error:
@@ -153,7 +223,8 @@ def _work(down: Connection, up: Connection) -> None:
             ),
         )
     else:
-        send("result", result)
+        send("result", None if keep else result)
+        return result
 
 
 def _os_error(error: OSError) -> EdgepackError:
@@ -169,10 +240,12 @@ def _os_error(error: OSError) -> EdgepackError:
     )
 
 
-def _die_with_parent(down: Connection, scratch: tuple[Path, ...]) -> None:
+def _take_jobs(down: Connection, jobs: queue.SimpleQueue[Any], scratch: tuple[Path, ...]) -> None:
+    """Queue what the parent sends. When the other end is gone, end this process, whatever it is doing."""
     try:
-        down.recv()  # nothing more is ever sent: this returns when the other end is gone
-    except (EOFError, OSError, pickle.UnpicklingError):
+        while True:
+            jobs.put(down.recv())
+    finally:
         for folder in scratch:
             shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)

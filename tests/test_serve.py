@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from edgepack.bundle.archive import unpacked
 from edgepack.bundle.manifest import Manifest
 from edgepack.bundle.writer import seal
 from edgepack.errors import UsageError
@@ -35,13 +36,13 @@ def page(build: Callable[..., Any]) -> Path:
     (BUNDLE / "lib").mkdir()
     (BUNDLE / "lib/a.wasm").write_bytes(b"\0asm")
     seal(BUNDLE, Manifest.model_validate_json((BUNDLE / "manifest.json").read_text()))
-    (BUNDLE / "secret.txt").write_text("not listed")
     return BUNDLE
 
 
 @pytest.fixture
 def get(page: Path) -> Iterator[Callable[[str], Any]]:
     with serving(page) as address:
+        (page / "secret.txt").write_text("not listed")  # which came while the bundle is served
         yield lambda path: urllib.request.urlopen(address + path, timeout=5)
 
 
@@ -72,6 +73,12 @@ def test_a_bundle_without_a_page_is_refused(build: Callable[..., Any]) -> None:
     assert build().code == 0
     with pytest.raises(UsageError, match="has no web page"):
         make_server(BUNDLE)
+
+
+def test_a_zip_is_served(page: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive("it", "zip", page)
+    with unpacked(Path(archive)) as folder, serving(folder) as address:
+        assert urllib.request.urlopen(address, timeout=5).read() == b"<h1>page</h1>"
 
 
 def test_a_changed_bundle_is_refused(page: Path) -> None:

@@ -153,3 +153,59 @@ def test_when_the_parent_is_killed_the_worker_goes_and_takes_its_scratch_along(b
     parent.wait()
     assert wait_for(lambda: is_gone(pid), 2)
     assert not scratch.exists()
+
+
+def hold(*args: object, **options: Any) -> Any:
+    import fake_work
+
+    options = {"env": {}, "listener": lambda event: None, **options}
+    return worker.hold(fake_work.Counter, *args, **options)
+
+
+def test_what_is_held_stays_as_it_is_between_questions_also_when_one_cannot_be_answered() -> None:
+    from fake_work import Counter
+
+    with hold(5) as held:
+        assert held.ask(Counter.add, 1) == 6
+        with pytest.raises(UsageError, match="the data does not fit"):
+            held.ask(Counter.refuse)
+        assert held.ask(Counter.add, 2) == 8
+
+
+def test_what_cannot_be_made_is_not_held() -> None:
+    with pytest.raises(InternalError, match="TypeError"), hold(1, 2, 3):
+        pass
+
+
+def test_a_held_worker_that_is_killed_is_explained() -> None:
+    from fake_work import Counter
+
+    with hold(0) as held, pytest.raises(InternalError, match="for want of memory"):
+        held.ask(Counter.die)
+
+
+@needs_proc
+def test_a_held_worker_goes_with_its_context() -> None:
+    with hold(0, "pid"):
+        pid = int(Path("pid").read_text())
+        assert not is_gone(pid)
+    assert is_gone(pid)
+
+
+@needs_proc
+def test_when_the_parent_is_killed_a_held_worker_goes() -> None:
+    Path("scratch").mkdir()
+    code = (
+        "import fake_work, time; from pathlib import Path; from edgepack import worker\n"
+        "with worker.hold(fake_work.Counter, 0, 'pid', env={}, listener=print, scratch=(Path('scratch'),)):\n"
+        "    print(flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    pid = int(Path("pid").read_text())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert wait_for(lambda: is_gone(pid), 5)
+    assert not Path("scratch").exists()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_POINTS = 2000
 STEP_DB = 20  # ten times the error
+LATENCY_UNITS = (("s", 1.0), ("ms", 1e3), ("µs", 1e6))
 
 # Colours that nothing else draws; each becomes a CSS variable of the page, and so follows dark, light and print.
 MUTED, GRID, SURFACE, ACCENT, BAD = "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06"
@@ -88,6 +89,31 @@ def scatter_chart(original: Array, artifact: Array) -> str:
         axes.plot((low, high), (low, high), color=MUTED, lw=1, dashes=(4, 3), clip_on=False, zorder=1.5)
         _dots(axes, x, y, ACCENT, 3.2)
         _titles(axes, "original", "this bundle")
+        return _svg(figure)
+
+
+def latency_chart(rounds: Sequence[Sequence[float]], strong: Sequence[bool], width: int) -> str:
+    """The latency of every round as a dot, one row for each series from the top, numbered 1, 2, ...; a bar at the median.
+
+    Args:
+        rounds: seconds.
+        strong: the series to draw in the accent colour.
+        width: in CSS pixels, as for layer_chart.
+    """
+    series = [np.asarray(each, np.float64) for each in rounds]
+    high = 1.1 * max(float(np.percentile(each, 90)) for each in series)
+    unit, scale = next(each for each in LATENCY_UNITS if high * each[1] >= 1 or each is LATENCY_UNITS[-1])
+
+    with _axes(width, 64 + 40 * len(series), left=34, bottom=40, top=8) as (figure, axes):
+        axes.set_xlim(0, high * scale)
+        axes.set_ylim(len(series) + 0.5, 0.5)
+        axes.set_yticks(np.arange(1, len(series) + 1))
+        for row, (each, is_strong) in enumerate(zip(series, strong, strict=True), 1):
+            values, color = np.minimum(each, high) * scale, ACCENT if is_strong else MUTED
+            _dots(axes, values, row + 0.5 * (np.arange(len(values)) / len(values) - 0.5), color, 3.2)
+            middle = float(np.median(values))
+            axes.plot((middle, middle), (row - 0.38, row + 0.38), color=color, lw=2.5, clip_on=False)
+        axes.set_xlabel(f"{unit} a call; to the left is faster", color=MUTED, labelpad=5)
         return _svg(figure)
 
 

@@ -21,6 +21,9 @@ from ..target import File
 from .literals import cpp, identifiers, kotlin, python, swift
 from .manifest import Manifest, TensorEntry
 
+SHARED = Path(__file__).with_name("templates") / "code_kit"
+"""Templates of every such kit: tests that are the same whatever the runtime."""
+
 
 @dataclass(frozen=True)
 class Port:
@@ -78,8 +81,7 @@ def files(
         **(facts or {}),
     }
     environment = _environment(kit)
-    for path in sorted(each for each in kit.rglob("*") if each.is_file()):
-        name = path.relative_to(kit).as_posix()
+    for name, path in sorted([*_contents(SHARED), *_contents(kit)]):
         if path.suffix == ".j2":
             yield File(name.removesuffix(".j2"), environment.get_template(name).render(told))
         else:
@@ -87,6 +89,10 @@ def files(
     vectors = [golden[f"inputs/{port.name}"] for port in inputs]
     vectors += [golden[f"outputs/{port.name}"] for port in outputs]
     yield File("golden.txt", "".join(f"{_numbers(vector)}\n" for vector in vectors))
+
+
+def _contents(folder: Path) -> Iterator[tuple[str, Path]]:
+    return ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
 
 
 def _ports(manifest: Manifest, entries: tuple[TensorEntry, ...], elements: Mapping[str, str]) -> list[Port]:
@@ -126,7 +132,7 @@ def _numbers(vector: Array) -> str:
 
 def _environment(kit: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(kit),
+        loader=FileSystemLoader([kit, SHARED]),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,

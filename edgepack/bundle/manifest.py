@@ -10,19 +10,24 @@ from ..spec import TensorSpec
 
 SCHEMA_VERSION = 1
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+MAX_FILES = 10_000
+MAX_BYTES = 8_000_000_000
+"""Of all files of a bundle together."""
+
+UNSEALED = "0" * 64
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class QuantizationEntry(Frozen):
     """``real = scale * (stored - zero_point)``"""
 
-    scale: float
-    zero_point: int
+    scale: float = Field(gt=0)
+    zero_point: int = Field(ge=-(2**31), lt=2**31)
 
 
 class ImageEntry(Frozen):
@@ -142,7 +147,7 @@ class SourceEntry(Frozen):
 class FileEntry(Frozen):
     path: str
     sha256: Sha256
-    bytes: int
+    bytes: int = Field(ge=0, le=MAX_BYTES)
 
 
 class DownloadEntry(Frozen):
@@ -167,6 +172,7 @@ class Manifest(Frozen):
         parity: by device; a further backend of the same device is ``DEVICE/BACKEND``.
         agreements: of every pair of targets that were built together.
         backends: what a web page can compute with, best first, and why this model cannot run there; empty where it can.
+        seal: SHA-256 of the manifest's text with ``UNSEALED`` in place of this. It tells damage; it does not tell who wrote it.
     """
 
     schema_version: Literal[1] = 1
@@ -175,7 +181,7 @@ class Manifest(Frozen):
     target: str
     runtime: str = ""
     precision: str
-    artifact: tuple[str, ...]
+    artifact: tuple[str, ...] = Field(min_length=1)
     source: SourceEntry
     inputs: tuple[TensorEntry, ...]
     outputs: tuple[TensorEntry, ...]
@@ -192,7 +198,8 @@ class Manifest(Frozen):
     notes: tuple[str, ...] = ()
     command: str
     toolchain: dict[str, str]
-    files: tuple[FileEntry, ...] = ()
+    files: tuple[FileEntry, ...] = Field(default=(), max_length=MAX_FILES)
+    seal: Sha256 = UNSEALED
 
     @property
     def bundle_name(self) -> str:

@@ -132,7 +132,7 @@ class Ranked:
 def render(report: Report) -> str:
     """The page. The same report gives the same bytes."""
     worst = worst_layers(report.layers)
-    return _template("report.html.j2").render(
+    return template("report.html.j2").render(
         report=report,
         manifest=report.manifest,
         audit=report.audit,
@@ -153,7 +153,8 @@ def render(report: Report) -> str:
     )
 
 
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """A page of ``templates/``: all text is escaped, and a few words are there to write figures with."""
     environment = Environment(
         loader=PackageLoader("edgepack.bundle"),
         autoescape=True,

@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..errors import UsageError
-from .manifest import FileEntry, Manifest
+from .manifest import UNSEALED, FileEntry, Manifest
 
 MANIFEST = "manifest.json"
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -132,9 +132,10 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Write the manifest, with the hash and size of every other file, last; then sync all to the disk."""
-    sealed = manifest.model_copy(update={"files": entries(folder)})
-    (folder / MANIFEST).write_text(sealed.to_json(), encoding="utf-8")
+    """Write the manifest, with the hash and size of every other file and of its own text, last; then sync all."""
+    bare = manifest.model_copy(update={"files": entries(folder), "seal": UNSEALED})
+    sealed = bare.model_copy(update={"seal": hashlib.sha256(bare.to_json().encode()).hexdigest()})
+    (folder / MANIFEST).write_bytes(sealed.to_json().encode())
     for path in (*_files(folder), *(path for path in folder.rglob("*") if path.is_dir()), folder):
         _sync(path)
     return sealed

@@ -40,7 +40,8 @@ class Dialogue:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._stream: BufferedIOBase | None = None
-        self._asked, self._answer = 0, b""
+        self._asked = 0
+        self._answer: bytes | None = None
         self._ended = ""
 
     def open(self, stream: BufferedIOBase) -> bool:
@@ -63,7 +64,7 @@ class Dialogue:
         self.wait_until_open()
         with self._changed:
             self._asked += 1
-            self._answer = b""
+            self._answer = None
             line = json.dumps({"number": self._asked, "question": question})
         assert self._stream is not None
         try:
@@ -72,9 +73,9 @@ class Dialogue:
             self.end(GONE)
             raise Ended(self._ended) from error
         with self._changed:
-            self._changed.wait_for(lambda: self._answer or self._ended)
+            self._changed.wait_for(lambda: self._answer is not None or self._ended)
             self._check()
-            return _read(self._answer)
+            return _read(self._answer or b"")
 
     def answer(self, number: str, data: bytes) -> None:
         """Called by the page; what answers another question than the last is dropped."""

@@ -51,7 +51,7 @@ def command(qemu: Path, machine: Machine, files: Path, cpu: str) -> tuple[str, .
     Args:
         qemu: where the part lies.
         files: a userland; what is asked for by an absolute path is looked for there first, then on this machine.
-        cpu: by QEMU's name. ``max`` has SME, with which int8 kernels answer wrongly: not unless it is asked for.
+        cpu: by QEMU's name. ``max`` goes without SME unless it is asked for: emulated, that has computed wrong int8 (QEMU 7.2).
     """
     if cpu.split(",")[0] == "max" and "sme=" not in cpu:
         cpu += ",sme=off"

@@ -12,6 +12,7 @@ from ..bundle.reader import Bundle
 from ..errors import GateError, ModelError
 from ..events import Step, step
 from ..parity import MAX_DB, Metrics
+from ..registry import DriverInfo
 from ..spec import Array, Arrays, format_shape
 from . import gate, golden, twin
 from .device import Device, Player, Telling
@@ -82,23 +83,22 @@ class _Replay:
     traced: bool
 
     def backends(self) -> Iterator[BackendResult]:
-        vectors = golden.load(self.bundle)
-
-        @cache  # several backends of a browser have one twin
-        def twin_answers(backend: str) -> list[Arrays]:
-            runner = target_of(self.bundle).open(self.bundle.artifact, backend)
-            return [runner(inputs) for inputs in vectors.inputs]
-
+        vectors, driver = golden.load(self.bundle), twin.driver(self.device.profile, self.bundle.manifest)
+        here = cache(self._here)  # several backends of a browser have one twin
         for backend in self.device.backends(self.bundle):
             known = self.bundle.manifest.backends.get(backend, "")
             if known:  # the build found it out already
                 yield BackendResult(backend, error=known)
                 continue
             result, answers = self._on(backend, vectors)
-            against = twin.backend(self.device.profile, self.bundle.manifest)
-            if answers and against is not None:
-                result = self._beside(result, answers, twin_answers(against))
+            if answers and driver is not None and driver.twin is not None:
+                result = self._beside(result, answers, here(driver.twin, vectors), driver)
             yield self._traced(result, vectors) if self.traced and result.failures else result
+
+    def _here(self, backend: str, vectors: Golden) -> list[Arrays]:
+        """What this machine answers."""
+        runner = target_of(self.bundle).open(self.bundle.artifact, backend)
+        return [runner(inputs) for inputs in vectors.inputs]
 
     def _on(self, backend: str, vectors: Golden) -> tuple[BackendResult, list[Arrays]]:
         """The answers of one backend, and how they meet the gate."""
@@ -123,8 +123,12 @@ class _Replay:
         play = _checked(player, self.bundle.manifest)
         return [play(inputs) for inputs in replaying.track(vectors.inputs, len(vectors.inputs))]
 
-    def _beside(self, result: BackendResult, answers: list[Arrays], expected: list[Arrays]) -> BackendResult:
-        beside = twin.compare(answers, expected, twin.bound(self.bundle.manifest))
+    def _beside(
+        self, result: BackendResult, answers: list[Arrays], expected: list[Arrays], driver: DriverInfo
+    ) -> BackendResult:
+        within = twin.bounds(target_of(self.bundle).audit(self.bundle.artifact), driver.loose)
+        outputs = {entry.name: within[entry.name] for entry in self.bundle.manifest.outputs}
+        beside = twin.compare(answers, expected, outputs)
         differing = tuple(str(each) for each in beside.values() if not each.passed)
         return replace(result, beside=beside, failures=(*result.failures, *differing))
 

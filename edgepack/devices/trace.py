@@ -13,6 +13,7 @@ from ..bundle.reader import Bundle
 from ..bundle.writer import MANIFEST
 from ..errors import EdgepackError
 from ..events import step
+from ..registry import DriverInfo
 from ..spec import Arrays
 from . import twin
 from .device import Device
@@ -40,45 +41,42 @@ def trace(device: Device, bundle: Bundle, backend: str, inputs: Arrays, first: A
         first: the first golden sample, which the build recorded the layers for.
     """
     where = device.profile.name
-    against = twin.backend(device.profile, bundle.manifest)
-    if against is not None:
+    driver = twin.driver(device.profile, bundle.manifest)
+    has_twin = driver is not None and driver.twin is not None
+    if driver is not None and has_twin:
         with step(f"trace on {where}") as tracing:
-            found = _beside_twin(device, bundle, backend, against, inputs)
+            found = _beside_twin(device, bundle, backend, driver, inputs)
             tracing.detail = found.layer
         if found.layer:
             return found
     with step("trace beside the build") as tracing:
         changed = _beside_build(bundle, first)
         tracing.detail = changed.layer
-    if changed.layer or against is None:
+    if changed.layer or not has_twin:
         return changed
     return Trace("", f"{found.words} {changed.words}")
 
 
-def _beside_twin(device: Device, bundle: Bundle, backend: str, against: str, inputs: Arrays) -> Trace:
+def _beside_twin(device: Device, bundle: Bundle, backend: str, driver: DriverInfo, inputs: Arrays) -> Trace:
     target = target_of(bundle)
     with tempfile.TemporaryDirectory(prefix="edgepack-") as folder:
         try:
             open_ended = _open_ended(bundle, Path(folder) / "bundle")
-            here = target.open(open_ended.artifact, against)(inputs)
+            within = twin.bounds(target.audit(open_ended.artifact), driver.loose)
+            here = target.open(open_ended.artifact, driver.twin or "")(inputs)
             with device.open(open_ended, backend) as player:
                 there = player(inputs)
         except EdgepackError as error:
             return Trace("", f"The layers cannot be read there: {error.message}")
-    within = twin.bound(bundle.manifest)
-    besides = [
-        twin.compare([{entry.name: there[entry.name]}], [{entry.name: here[entry.name]}], within)[entry.name]
-        for entry in open_ended.manifest.outputs
-    ]
-    for number, beside in enumerate(besides):
+    names = [entry.name for entry in open_ended.manifest.outputs]
+    for number, name in enumerate(names):
+        beside = twin.beside(name, [(there[name], here[name])], within[name])
         if not beside.passed:
             return Trace(
-                beside.output,
-                f"The first of {len(besides)} layers that differs is number {number + 1}: {beside}.",
+                name, f"The first of {len(names)} layers that differs is number {number + 1}: {beside}."
             )
     return Trace(
-        "",
-        f"Read one by one, all {len(besides)} layers are {within.words}: only ops that the runtime fuses differ.",
+        "", f"Read one by one, all {len(names)} layers agree: only ops that the runtime fuses differ."
     )
 
 
@@ -107,8 +105,7 @@ def _beside_build(bundle: Bundle, first: Arrays) -> Trace:
     for number, (name, values) in enumerate(recorded.items()):
         if name not in found:
             return Trace(name, f"The layer {name} was in the artifact when it was built, and is not now.")
-        beside = twin.compare([{name: found[name]}], [{name: values}], twin.FLOAT)[name]
-        if not beside.passed:
+        if not twin.beside(name, [(found[name], values)], twin.FLOAT).passed:
             return Trace(
                 name,
                 f"The artifact itself is not what was built: {name}, layer {number + 1} of {len(recorded)}, is the first "

@@ -6,14 +6,16 @@ than that in many a model; beside kernels that should give the same bits it show
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .. import registry
 from ..bundle.manifest import Manifest
+from ..registry import DriverInfo
 from ..spec import Array, Arrays, Precision
+from ..target import Audit
 from .profiles import Profile
 
 INTEGERS = {Precision.INT8.value, Precision.INT16X8.value}
@@ -29,12 +31,6 @@ DYNAMIC = 0.1
 """Activations are quantized on the way: a last bit moves a whole step. Measured: some 4 % between Arm cores and x86-64."""
 
 
-def backend(profile: Profile, manifest: Manifest) -> str | None:
-    """The backend of this machine to compare a device with; ``None`` where there is none."""
-    driver = registry.target(manifest.target, manifest.runtime).drivers.get(profile.machine)
-    return driver.twin if driver else None
-
-
 @dataclass(frozen=True)
 class Bound:
     """How far an output may be from the twin's.
@@ -43,11 +39,13 @@ class Bound:
         words: for people.
         of_range: of the largest difference, as a part of the twin's range.
         of_std: of the root mean square difference, as a part of the twin's standard deviation.
+        step: of the largest difference; nothing is allowed where all three are missing.
     """
 
     words: str
     of_range: float | None = None
     of_std: float | None = None
+    step: float = 0.0
 
 
 EXACT = Bound("the same bit for bit")
@@ -56,9 +54,30 @@ MIXED = Bound(f"within {ROUNDED:g} of its standard deviation", of_std=ROUNDED)
 DYNAMIC_RANGE = Bound(f"within {DYNAMIC:g} of its standard deviation", of_std=DYNAMIC)
 
 
-def bound(manifest: Manifest) -> Bound:
-    """What kernels of one family owe each other, by the arithmetic that is in the artifact."""
-    computes = set(manifest.audit.ops_by_precision) - NO_ARITHMETIC
+def driver(profile: Profile, manifest: Manifest) -> DriverInfo | None:
+    """What runs the bundle on the device; ``None`` on this machine itself."""
+    return registry.target(manifest.target, manifest.runtime).drivers.get(profile.machine)
+
+
+def bounds(audit: Audit, loose: Collection[str]) -> dict[str, Bound]:
+    """What kernels of one family owe each other in each layer, by the arithmetic in the artifact; the outputs are layers too.
+
+    Args:
+        loose: the kinds of ops that the runtime computes in another way there.
+    """
+    base, found, loosened = _by_arithmetic(audit), {}, False
+    steps = {spec.name: spec.quantization.scale for spec in audit.signature.outputs if spec.quantization}
+    for op in audit.ops:
+        found[op.name] = MIXED if base == EXACT and loosened else base
+        if base == EXACT and op.kind in loose and not loosened:
+            loosened = True
+            words = f"the same to one step of int8, as {op.kind} is computed in another way there"
+            found[op.name] = Bound(words, step=1.001 * steps[op.name]) if op.name in steps else MIXED
+    return found | {spec.name: base for spec in audit.signature.outputs if spec.name not in found}
+
+
+def _by_arithmetic(audit: Audit) -> Bound:
+    computes = set(audit.ops_by_precision) - NO_ARITHMETIC
     if computes and computes <= INTEGERS:
         return EXACT
     if Precision.INT8_DYNAMIC.value in computes:
@@ -100,14 +119,20 @@ class Beside:
         )
 
 
-def compare(device: Iterable[Arrays], twin: Iterable[Arrays], within: Bound) -> dict[str, Beside]:
-    """Every output of the device's answers beside the twin's to the same samples."""
+def compare(
+    device: Iterable[Arrays], twin: Iterable[Arrays], within: Mapping[str, Bound]
+) -> dict[str, Beside]:
+    """The outputs that there are bounds for: of the device's answers, beside the twin's to the same samples."""
     rows = list(zip(device, twin, strict=True))
-    names = list(rows[0][1]) if rows else []
-    return {name: _beside(name, [(one[name], other[name]) for one, other in rows], within) for name in names}
+    return {
+        name: beside(name, [(one[name], other[name]) for one, other in rows], bound)
+        for name, bound in within.items()
+        if rows
+    }
 
 
-def _beside(name: str, rows: list[tuple[Array, Array]], within: Bound) -> Beside:
+def beside(name: str, rows: Sequence[tuple[Array, Array]], within: Bound) -> Beside:
+    """One output: the device's and the twin's values, sample by sample."""
     allowed = _allowed(np.concatenate([np.ravel(twin).astype(np.float64) for _, twin in rows]), within)
     largest, first = 0.0, Beside(name, within)
     for number, (device, twin) in enumerate(rows):
@@ -142,4 +167,4 @@ def _allowed(twin: Array, within: Bound) -> float:
         return within.of_range * max(float(np.ptp(finite)), size)
     if within.of_std is not None:
         return within.of_std * max(float(finite.std()), size)
-    return 0.0
+    return within.step

@@ -142,7 +142,7 @@ def _runtime(runtime: Runtime) -> Iterator[File]:
 def _static() -> Iterator[File]:
     for path in sorted(KIT.rglob("*")):
         if path.is_file() and path.suffix != ".j2" and path.name != "package.json":
-            yield File(path.relative_to(KIT).as_posix(), source=path, first_visit=True)
+            yield File(path.relative_to(KIT).as_posix(), source=path, first_visit=path.stem != "selftest")
 
 
 def _package(manifest: Manifest) -> File:

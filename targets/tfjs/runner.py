@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from edgepack.errors import ModelError
+from edgepack.meter import PeakMemory
 from edgepack.spec import Array, Arrays, Signature, TensorSpec
 from edgepack.target import Artifact
 
@@ -56,8 +57,23 @@ def _spec(name: str, entry: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(name, shape, DTYPES[entry["dtype"]])
 
 
+def _check_shards(model_json: Mapping[str, Any], artifact: Artifact) -> None:
+    """Refuse weights in other files than the artifact's: Node would open whatever a stranger names. Raises ModelError."""
+    try:
+        named = {str(path) for group in model_json["weightsManifest"] for path in group["paths"]}
+    except (KeyError, TypeError) as error:
+        raise ModelError("The model.json names no weights.", "Build the bundle again.") from error
+    if others := named - set(artifact.files):
+        raise ModelError(
+            f"The model.json names weights that are no part of the artifact: {min(others)[:100]!r}.",
+            "Do not use this bundle.",
+        )
+
+
 class NodeRunner:
     """Named arrays in and out (see edgepack.target.Runner), by a Node process that lives as long as this object.
+
+    It is a Meter too: a call to ``time`` is what a page does, typed arrays in and out; memory is that of the Node process.
 
     Args:
         artifact: its main file is the model.json; the shards lie beside it.
@@ -70,21 +86,27 @@ class NodeRunner:
 
     def __init__(self, artifact: Artifact, backend: str = "wasm") -> None:
         try:
-            self.signature = read_signature(json.loads(artifact.main.read_bytes()))
-        except (OSError, ValueError) as error:
+            model = json.loads(artifact.main.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"{artifact.main} cannot be read: {error}", "Build the bundle again.") from error
+        self.signature = read_signature(model)
+        _check_shards(model, artifact)
         self._backend = backend
+        self.runtime, self.threads = f"TensorFlow.js on Node, {backend}", 1  # its threads are for pages
         # a file, not a pipe: nobody would drain it while a long answer is read; _end() closes it
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [*Node().command(), str(SCRIPT), str(runtime_files() / "runtime"), str(artifact.main), backend],
+            [*Node().command(), str(SCRIPT), str(runtime_files() / "runtime"), backend],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
         )
         self._end = weakref.finalize(self, _end, self._process, self._stderr)
         try:
-            self._receive("load the model")
+            self._receive("start")
+            self.memory = PeakMemory(self._process.pid)
+            self._send({"op": "open", "model": str(artifact.main)})
+            self.load_seconds = float(self._receive("load the model")[0]["seconds"])
         except ModelError:
             self.close()
             raise
@@ -96,6 +118,12 @@ class NodeRunner:
     def layers(self, inputs: Arrays) -> dict[str, Array]:
         """The float output of every op, by its name in the graph, in the graph's order."""
         return self._ask("layers", inputs)
+
+    def time(self, inputs: Arrays, calls: int) -> list[float]:
+        """Seconds of each call, by Node's clock. Raises ModelError."""
+        described, body = self._packed(inputs)
+        self._send({"op": "time", "arrays": described, "bytes": len(body), "calls": calls}, body)
+        return list(self._receive("run the model")[0]["seconds"])
 
     def backends(self, inputs: Arrays) -> dict[str, str]:
         """For each of a page's backends the kernels that it lacks for this model, in words; empty where it has all."""

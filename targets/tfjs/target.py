@@ -39,6 +39,10 @@ class TFJS:
         """Load into TensorFlow.js in Node, on WebAssembly unless told otherwise. Raises ModelError, MissingToolError."""
         return NodeRunner(artifact, backend or self.host_backends[0])
 
+    def meter(self, artifact: Artifact, backend: str = "", threads: int = 1) -> NodeRunner:
+        """Load into TensorFlow.js in Node, which computes with one thread. Raises ModelError, MissingToolError."""
+        return self.open(artifact, backend)
+
     def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
         """Every backend of a page, and the kernels that the model needs but it has not."""
         return cast(NodeRunner, runner).backends(inputs)

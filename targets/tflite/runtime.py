@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from typing import Any
 
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgepack.errors import ModelError
+from edgepack.meter import PeakMemory, timed
 from edgepack.quantization import dequantize, quantize
 from edgepack.spec import Array, Arrays, Quantization, Signature
 from edgepack.target import Artifact
@@ -65,11 +67,35 @@ class LiteRTRunner:
         }
 
 
+class LiteRTMeter:
+    """See edgepack.target.Meter. A call is one ``Interpreter.invoke``."""
+
+    runtime = "LiteRT"
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        self._signature = ModelView(artifact.main.read_bytes()).signature
+        self.threads = threads
+        self.memory = PeakMemory()
+        start = time.perf_counter()
+        self._interpreter = _open(artifact.main.read_bytes(), num_threads=threads)
+        self.load_seconds = time.perf_counter() - start
+        self._fed = self._interpreter.get_signature_runner().get_input_details()
+
+    def time(self, inputs: Arrays, calls: int) -> list[float]:
+        try:
+            for spec in self._signature.inputs:
+                self._interpreter.set_tensor(self._fed[spec.name]["index"], quantize(inputs[spec.name], spec))
+            return timed(self._interpreter.invoke, calls)
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"LiteRT cannot run the artifact: {error}", "Build the bundle again.") from error
+
+
 def _open(data: bytes, **options: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that keeping all tensors is for debugging is why it is asked for
         try:
-            interpreter = Interpreter(model_content=data, num_threads=os.cpu_count() or 1, **options)
+            options = {"num_threads": os.cpu_count() or 1, **options}
+            interpreter = Interpreter(model_content=data, **options)
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ModelError(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .._tf.model import Frozen
     from .._torch.model import Program
     from .lowering import TFLiteLowering
-    from .runtime import LiteRTRunner
+    from .runtime import LiteRTMeter, LiteRTRunner
 
 
 class TFLite:
@@ -47,6 +47,12 @@ class TFLite:
         from .runtime import LiteRTRunner
 
         return LiteRTRunner(artifact, backend)
+
+    def meter(self, artifact: Artifact, backend: str = "", threads: int = 1) -> LiteRTMeter:
+        """Load into LiteRT to be measured. Raises ModelError."""
+        from .runtime import LiteRTMeter
+
+        return LiteRTMeter(artifact, threads)
 
     def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
         """Nothing to tell: an app chooses no backend."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ import torch
 from torch.jit.mobile import _load_for_lite_interpreter
 
 from edgepack.errors import MissingToolError, ModelError, UsageError
+from edgepack.meter import PeakMemory, timed
 from edgepack.spec import Array, Arrays, Signature
 from edgepack.target import Artifact
 
-from .archive import mistrust, read
+from .archive import Archive, mistrust, read
 from .audit import op_names, read_signature
 from .machine import Call, check, is_straight, run, walk
 
@@ -57,20 +59,14 @@ class LiteRunner:
 
     def __init__(self, artifact: Artifact) -> None:
         self._data = artifact.main.read_bytes()
-        try:
-            self._archive = read(self._data)
-            with mistrust():
-                check(self._archive)
-            self.signature: Signature = read_signature(self._archive)
-        except UsageError as error:
-            raise ModelError(error.message, error.hint) from error
+        self._archive, self.signature = _checked(self._data)
         self._attributes: Sequence[Any] | None = None
-        with qnnpack(), _failing("load"):
-            self._module = _load_for_lite_interpreter(io.BytesIO(self._data))  # type: ignore[no-untyped-call]
+        with qnnpack():
+            self._module = _load(self._data)
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         with torch.inference_mode(), qnnpack(), _failing("run"):
-            made = self._module(*self._tensors(inputs))
+            made = self._module(*_tensors(self.signature, inputs))
         outputs = made if isinstance(made, tuple | list) else (made,)
         return {spec.name: _real(value) for spec, value in zip(self.signature.outputs, outputs, strict=True)}
 
@@ -99,7 +95,7 @@ class LiteRunner:
             return made
 
         with torch.inference_mode(), qnnpack(), _failing("run"):
-            walk(method, self._tensors(inputs), self._attributes or (), compute)
+            walk(method, _tensors(self.signature, inputs), self._attributes or (), compute)
         return found
 
     def _load_attributes(self) -> bool:
@@ -109,13 +105,51 @@ class LiteRunner:
             self._attributes = [getattr(module, name) for name, _ in self._archive.attributes]
         return True
 
-    def _tensors(self, inputs: Arrays) -> list[torch.Tensor]:
-        for spec in self.signature.inputs:
-            if spec.shape and inputs[spec.name].shape != spec.shape:
-                raise ModelError(
-                    f"The input {spec} was given {inputs[spec.name].shape}.", "Build the bundle again."
-                )
-        return [torch.tensor(np.asarray(inputs[spec.name], spec.dtype)) for spec in self.signature.inputs]
+
+class LiteMeter:
+    """See edgepack.target.Meter. A call is one call of the loaded module, tensors in and out. Raises ModelError."""
+
+    runtime = "PyTorch lite interpreter"
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        _, self._signature = _checked(artifact.main.read_bytes())
+        torch.set_num_threads(threads)  # of qnnpack's pool too
+        self.threads = threads
+        with qnnpack():
+            self.memory = PeakMemory()
+            start = time.perf_counter()
+            self._module = _load(artifact.main.read_bytes())
+            self.load_seconds = time.perf_counter() - start
+
+    def time(self, inputs: Arrays, calls: int) -> list[float]:
+        tensors = _tensors(self._signature, inputs)
+        with torch.inference_mode(), qnnpack(), _failing("run"):
+            return timed(lambda: self._module(*tensors), calls)
+
+
+def _checked(data: bytes) -> tuple[Archive, Signature]:
+    """What is in a file that may come from anywhere, before PyTorch is given it. Raises ModelError."""
+    try:
+        archive = read(data)
+        with mistrust():
+            check(archive)
+        return archive, read_signature(archive)
+    except UsageError as error:
+        raise ModelError(error.message, error.hint) from error
+
+
+def _load(data: bytes) -> Any:
+    with _failing("load"):
+        return _load_for_lite_interpreter(io.BytesIO(data))  # type: ignore[no-untyped-call]
+
+
+def _tensors(signature: Signature, inputs: Arrays) -> list[torch.Tensor]:
+    for spec in signature.inputs:
+        if spec.shape and inputs[spec.name].shape != spec.shape:
+            raise ModelError(
+                f"The input {spec} was given {inputs[spec.name].shape}.", "Build the bundle again."
+            )
+    return [torch.tensor(np.asarray(inputs[spec.name], spec.dtype)) for spec in signature.inputs]
 
 
 def _real(made: torch.Tensor) -> Array:

@@ -16,7 +16,7 @@ from . import integration
 
 if TYPE_CHECKING:
     from .._torch.model import Program
-    from .runtime import LiteRunner
+    from .runtime import LiteMeter, LiteRunner
 
 
 class TorchScript:
@@ -39,6 +39,12 @@ class TorchScript:
         from .runtime import LiteRunner
 
         return LiteRunner(artifact)
+
+    def meter(self, artifact: Artifact, backend: str = "", threads: int = 1) -> LiteMeter:
+        """Load into the lite interpreter to be measured. Raises ModelError."""
+        from .runtime import LiteMeter
+
+        return LiteMeter(artifact, threads)
 
     def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
         """Nothing to tell: an app chooses no backend."""

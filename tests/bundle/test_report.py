@@ -33,6 +33,7 @@ from edgepack.bundle.report import (
     steepest_fall,
     worst_layers,
 )
+from edgepack.parity import MAX_DB
 from edgepack.spec import Signature
 from edgepack.target import Audit, AuditOp
 
@@ -64,7 +65,7 @@ def make_report(precision: str = "int8", passed: bool = True, text: str = "proba
         AuditOp(text, "SOFTMAX", "float32", 0, f"no integer kernel: {text}" if integer else ""),
     )
     metrics = MetricsEntry(
-        sqnr_db=31.4 if integer else math.inf, max_abs=0.03, cosine=0.9993, argmax_agreement=0.98
+        sqnr_db=31.4 if integer else MAX_DB, max_abs=0.03, cosine=0.9993, argmax_agreement=0.98
     )
     parity = ParityEntry(passed=passed, samples=50, outputs={_valid(text): metrics, "mask": metrics})
     manifest = Manifest(

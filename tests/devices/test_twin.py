@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from edgepack.devices import twin
 from edgepack.devices.twin import DYNAMIC_RANGE, EXACT, FLOAT, MIXED, Bound
+from edgepack.spec import Quantization, Signature, TensorSpec
+from edgepack.target import Audit, AuditOp
 
 VALUES = arrays(np.float32, (1, 5), elements=st.floats(-100, 100, width=32))
 
@@ -22,7 +23,17 @@ def rows(*values: Any) -> list[dict[str, Any]]:
 
 
 def beside(device: Any, here: Any, bound: Bound) -> twin.Beside:
-    return twin.compare(device, here, bound)["y"]
+    return twin.compare(device, here, {"y": bound})["y"]
+
+
+def audit(*ops: tuple[str, str]) -> Audit:
+    """Of an artifact with ops of these kinds and precisions; the last one gives the output ``y``."""
+    names = [*(f"op{number}" for number in range(len(ops) - 1)), "y"]
+    y = TensorSpec("y", (1, 5), "int8", Quantization(1 / 256, -128))
+    rows = tuple(
+        AuditOp(name, kind, precision, 0) for name, (kind, precision) in zip(names, ops, strict=False)
+    )
+    return Audit(rows, Signature((), (y,)), {}, {}, full_int8=True)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +48,22 @@ def beside(device: Any, here: Any, bound: Bound) -> twin.Beside:
 def test_what_kernels_owe_each_other_follows_from_the_arithmetic_in_the_artifact(
     kinds: dict[str, int], expected: Bound
 ) -> None:
-    manifest: Any = SimpleNamespace(audit=SimpleNamespace(ops_by_precision=kinds))
-    assert twin.bound(manifest) == expected
+    names = [precision for precision, count in kinds.items() for _ in range(count)]
+    assert twin.bounds(audit(*(("CONV_2D", precision) for precision in names)), ())["y"] == expected
+
+
+def test_an_op_that_is_computed_in_another_way_there_may_be_a_step_apart() -> None:
+    ends = audit(("CONV_2D", "int8"), ("SOFTMAX", "int8"))
+    within = twin.bounds(ends, {"SOFTMAX"})
+    assert within["op0"] == EXACT
+    assert beside(rows([[0.5, 1 / 256]]), rows([[0.5, 0.0]]), within["y"]).passed
+    assert not beside(rows([[0.5, 2 / 256]]), rows([[0.5, 0.0]]), within["y"]).passed
+    assert "SOFTMAX is computed in another way there" in within["y"].words
+
+
+def test_what_comes_behind_such_an_op_carries_its_roundings_on() -> None:
+    within = twin.bounds(audit(("SOFTMAX", "int8"), ("FULLY_CONNECTED", "int8")), {"SOFTMAX"})
+    assert within == {"op0": MIXED, "y": MIXED}
 
 
 @given(st.lists(VALUES, min_size=1, max_size=4), st.sampled_from([EXACT, FLOAT, MIXED, DYNAMIC_RANGE]))

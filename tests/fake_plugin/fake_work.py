@@ -65,6 +65,25 @@ def chatter() -> str:
     return "result"
 
 
+class Counter:
+    """Something to keep in a worker."""
+
+    def __init__(self, start: int, pid_file: str = "") -> None:
+        self.count = start
+        if pid_file:
+            Path(pid_file).write_text(str(os.getpid()))
+
+    def add(self, number: int) -> int:
+        self.count += number
+        return self.count
+
+    def refuse(self) -> None:
+        refuse()
+
+    def die(self) -> None:
+        die(9)
+
+
 def wait(pid_file: str, busy: bool) -> None:
     """Tell the own process id, then never end."""
     partial = Path(pid_file + ".partial")

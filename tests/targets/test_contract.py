@@ -130,3 +130,22 @@ def test_float_inputs_and_outputs_on_request(name, model, samples, tmp_path):
     (tmp_path / "out").mkdir()
     signature = target.open(lowering.emit(Plan(Precision.INT8, io="float"), tmp_path / "out")).signature
     assert {spec.dtype for spec in (*signature.inputs, *signature.outputs)} == {"float32"}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_its_meter_times_every_call_and_says_what_the_artifact_took(name, model, samples, tmp_path):
+    target = registry.load_target(registry.target(name))
+    artifact = target.lower(model, samples, tmp_path).emit(Plan(Precision.INT8), _made(tmp_path / "out"))
+    meter = target.meter(artifact, target.host_backends[0] if target.host_backends else "", threads=1)
+    seconds = meter.time(samples[0], 3)
+    assert len(seconds) == 3
+    assert min(seconds) > 0
+    assert meter.load_seconds > 0
+    assert meter.memory.bytes >= 0
+    assert meter.threads == 1
+    assert meter.runtime
+
+
+def _made(folder):
+    folder.mkdir()
+    return folder

@@ -1,8 +1,9 @@
 /**
- * A model in TensorFlow.js, asked through pipes: node run.mjs RUNTIME_FOLDER MODEL_JSON BACKEND
+ * A model in TensorFlow.js, asked through pipes: node run.mjs RUNTIME_FOLDER BACKEND
  *
  * Every message, both ways: uint32 length (little-endian) of a JSON header, the header, then the arrays' bytes in the
- * header's order. A request is {op: "run" | "layers" | "kernels" | "memory", arrays}; an answer {arrays, ...} or {error}.
+ * header's order. A first answer says that the runtime is there. A request is {op: "open" | "run" | "layers" | "time" |
+ * "kernels" | "memory", arrays, ...}, "open" before the others; an answer {arrays, ...} or {error}.
  * It ends with its standard input, so it never outlives the process that asks.
  */
 
@@ -11,7 +12,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [runtimeFolder, modelFile, backend] = process.argv.slice(2);
+const [runtimeFolder, backend] = process.argv.slice(2);
 const here = new URL("../kit/lib/session.js", import.meta.url);
 const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
 
@@ -22,14 +23,20 @@ function buffer(file) {
   return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
 }
 
-async function open() {
-  const { Runtime, Session } = await import(here);
+async function start() {
+  const { Runtime } = await import(here);
   const nodes = createRequire(import.meta.url);
   const runtime = new Runtime({
     module: (name) => import(pathToFileURL(path.join(runtimeFolder, name))),
     bytes: async (name) => buffer(path.join(runtimeFolder, name)),
     require: (name) => (name === "seedrandom" ? {} : nodes(name)),
   });
+  await runtime.prepare(backend);
+  return runtime;
+}
+
+async function open(runtime, modelFile) {
+  const { Session } = await import(here);
   const graph = JSON.parse(readFileSync(modelFile, "utf8"));
   const shards = graph.weightsManifest.flatMap((group) => group.paths);
   const weights = shards.map((name) => buffer(path.join(path.dirname(modelFile), name)));
@@ -72,7 +79,25 @@ async function lacking(session, values, among) {
   return Object.fromEntries(among.map((name) => [name, used.filter((each) => !kernels(name).has(each))]));
 }
 
-async function answer(session, { op, arrays = [], among = [] }, body) {
+/** The seconds that some work takes, and what comes of it. */
+async function timed(work) {
+  const begin = performance.now();
+  const result = await work();
+  return [(performance.now() - begin) / 1000, result];
+}
+
+async function answer({ op, arrays = [], among = [], calls, model }, body) {
+  if (op === "open") {
+    const [seconds, opened] = await timed(() => open(runtime, model));
+    session = opened;
+    return send({ seconds });
+  }
+  if (op === "time") {
+    const values = unpack(arrays, body);
+    const seconds = [];
+    while (seconds.length < calls) seconds.push((await timed(() => session.run(values)))[0]);
+    return send({ seconds });
+  }
   if (op === "memory") return send({ tensors: session.runtime.tf.memory().numTensors });
   if (op === "kernels") return send({ lacking: await lacking(session, unpack(arrays, body), among) });
   return send({}, await session[op === "layers" ? "layers" : "run"](unpack(arrays, body)));
@@ -99,16 +124,16 @@ async function* messages() {
   }
 }
 
-let session;
+let runtime, session;
 try {
-  session = await open();
+  runtime = await start();
   send({ backend });
 } catch (error) {
   send({ error: error.message });
 }
 for await (const [header, body] of messages()) {
   try {
-    await answer(session, header, body);
+    await answer(header, body);
   } catch (error) {
     send({ error: error.message });
   }

@@ -1,9 +1,11 @@
 """A whole target in numpy: dense layers with tanh behind each, in float32, or with int8 weights, input and output."""
 
 import json
+from time import perf_counter
 
 import numpy as np
 
+from edgepack.meter import PeakMemory, timed
 from edgepack.quantization import dequantize, quantize
 from edgepack.spec import Precision, Quantization, Signature, TensorSpec
 from edgepack.target import Artifact, Audit, AuditOp, File, Op
@@ -51,9 +53,21 @@ class Runner:
         return {s.name: dequantize(quantize(made[s.name], s), s.quantization) for s in self.signature.outputs}
 
 
+class Meter:
+    runtime, threads = "numpy", 1
+
+    def __init__(self, artifact, backend="", threads=1):
+        self.memory, start = PeakMemory(), perf_counter()
+        self.runner = Runner(artifact)
+        self.load_seconds = perf_counter() - start
+
+    def time(self, inputs, calls):
+        return timed(lambda: self.runner(inputs), calls)
+
+
 class Fake:
     name, kit_folder, host_backends, tools, lower, open = "fake", "kit", (), tuple, Lowering, Runner
-    backends = staticmethod(lambda runner, inputs: {})
+    meter, backends = Meter, staticmethod(lambda runner, inputs: {})
 
     def audit(self, artifact):
         run = Runner(artifact)

@@ -1,12 +1,12 @@
 """The kit in Chromium: it computes what Node does, takes what a browser lacks, and names what is broken."""
 
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edgepack.bundle.manifest import Manifest
+from edgepack.target import Artifact
 from edgepack.targets.tfjs.runner import NodeRunner
 
 
@@ -29,7 +29,7 @@ def test_a_browser_computes_the_very_bits_that_node_does(bundle, browse):
         "return [...(await model.predict(first.inputs)).probabilities.data];",
     )
     manifest = Manifest.model_validate_json((bundle / "manifest.json").read_bytes())
-    runner = NodeRunner(SimpleNamespace(main=bundle / manifest.artifact[0]))
+    runner = NodeRunner(Artifact(bundle, manifest.artifact))
     with np.load(bundle / "golden" / "inputs.npz") as golden:
         here = runner({"image": golden["image"][0]})["probabilities"]
     np.testing.assert_array_equal(np.float32(answer), here.ravel())

@@ -1,6 +1,5 @@
 """The page of a bundle as people use it: mouse, finger, keyboard; on a desk and on a phone."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -11,6 +10,9 @@ import tfjs_bundles
 from page_browser import PATIENCE, visiting
 from page_bundles import a_picture, golden, png
 from playwright.sync_api import expect
+
+from edgepack.bundle.manifest import Manifest
+from edgepack.bundle.writer import seal
 
 pytest_plugins = ("page_browser", "page_fixtures")
 
@@ -68,25 +70,61 @@ def test_a_backend_that_cannot_run_the_model_is_marked_with_the_reason(visit):
 
 
 def test_a_self_test_that_fails_says_what_is_wrong(visit, bundles, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(bundles("image"), folder)
-    with np.load(folder / "golden" / "outputs.npz") as outputs:
-        wrong = {name: outputs[name][..., ::-1] for name in outputs}
-    np.savez_compressed(folder / "golden" / "outputs.npz", **wrong)
-    tell_the_truth(folder, "golden/outputs.npz")
-    there = visit(folder)
+    there = visit(spoiled(bundles("image"), tmp_path))
     there.press("Self-test")
     there.says(re.compile("Failed on wasm: probabilities: sqnr_db is .*, not >= 60"))
 
 
-def tell_the_truth(folder, name):
-    """Write the hash and size of a file that was changed into the manifest."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    data = (folder / name).read_bytes()
-    for entry in manifest["files"]:
-        if entry["path"] == name:
-            entry.update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+def spoiled(bundle, tmp_path):
+    """A copy of a bundle whose golden vectors are wrong."""
+    folder = tmp_path / "copy"
+    shutil.copytree(bundle, folder)
+    with np.load(folder / "golden" / "outputs.npz") as outputs:
+        wrong = {name: outputs[name][..., ::-1] for name in outputs}
+    np.savez_compressed(folder / "golden" / "outputs.npz", **wrong)
+    tell_the_truth(folder)
+    return folder
+
+
+def tell_the_truth(folder):
+    """Write the hashes of files that were changed into the manifest."""
+    seal(folder, Manifest.model_validate_json((folder / "manifest.json").read_bytes()))
+
+
+def self_tested(there, query=""):
+    """What a program that drives the browser gets: the title, and the result."""
+    there.page.goto(f"{there.url}selftest.html{query}")
+    there.page.wait_for_function("/^(PASS|FAIL)/.test(document.title)", timeout=PATIENCE)
+    result = there.page.locator("#result")
+    found = json.loads(result.text_content())
+    assert result.get_attribute("data-passed") == str(found["passed"]).lower()
+    return there.page.title(), found
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_page_runs_the_self_test_by_itself(chromium, bundles, device):
+    browser, devices = chromium
+    with visiting(browser, bundles("image"), **devices[device]) as there:
+        title, found = self_tested(there)
+        assert title == "PASS: Class-1.net 1.0"
+        assert {name for name, each in found["backends"].items() if each["passed"]} >= {"wasm", "cpu"}
+        assert found["backends"]["wasm"]["outputs"]["probabilities"]["sqnr_db"] > 100
+        assert there.violations == []
+        assert there.overflow <= 0
+        assert list(self_tested(there, "?backend=cpu")[1]["backends"]) == ["cpu"]
+
+
+def test_the_page_that_runs_by_itself_tells_a_failure(chromium, bundles, tmp_path):
+    browser, devices = chromium
+    folder = spoiled(bundles("image"), tmp_path)
+    with visiting(browser, folder, **devices["desktop"]) as there:
+        title, found = self_tested(there, "?backend=wasm")
+        assert title.startswith("FAIL")
+        assert found["backends"]["wasm"]["outputs"]["probabilities"]["failures"]
+        there.says("probabilities: sqnr_db is", "main")
+        title, found = self_tested(there, "?backend=abacus")
+        assert (title, found["passed"]) == ("FAIL: Class-1.net 1.0", False)
+        assert "no backend 'abacus'" in found["backends"]["abacus"]["error"]
 
 
 def test_the_page_answers_offline_after_one_visit(visit, bundles):
@@ -107,7 +145,7 @@ def test_a_newer_bundle_at_the_same_address_is_offered(visit, bundles, tmp_path)
     expect(there.page.get_by_text("works offline")).to_be_visible(timeout=PATIENCE)
     with (folder / "sw.js").open("a") as worker:
         worker.write("// newer\n")
-    tell_the_truth(folder, "sw.js")
+    tell_the_truth(folder)
     there.page.reload()
     expect(there.page.get_by_text("A newer version of this page is ready.")).to_be_visible(timeout=PATIENCE)
     there.press("Load it")

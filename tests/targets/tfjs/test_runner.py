@@ -164,6 +164,16 @@ def test_what_is_no_graph_model_is_refused(tmp_path, text):
         NodeRunner(Artifact(tmp_path, ("model.json",)))
 
 
+@pytest.mark.parametrize("path", ["../secret.bin", "/dev/zero", "other.bin", ["a"]])
+def test_weights_that_are_no_part_of_the_artifact_are_not_opened(emit, small_cnn, path):
+    _, artifact = emit(small_cnn)
+    model = json.loads(artifact.main.read_bytes())
+    model["weightsManifest"][0]["paths"].append(path)
+    artifact.main.write_text(json.dumps(model))
+    with pytest.raises(ModelError, match="weights that are no part of the artifact"):
+        NodeRunner(artifact)
+
+
 def test_a_missing_shard_is_named(emit, small_cnn):
     _, artifact = emit(small_cnn)
     (artifact.folder / artifact.files[1]).unlink()
@@ -189,11 +199,14 @@ def test_node_ends_with_its_runner_and_with_its_parent(emit, small_cnn):
     script = (
         "import os, sys; from pathlib import Path; from edgepack.target import Artifact\n"
         "from edgepack.targets.tfjs.runner import NodeRunner\n"
-        "runner = NodeRunner(Artifact(Path(sys.argv[1]), ('model.json',)))\n"
+        "runner = NodeRunner(Artifact(Path(sys.argv[1]), tuple(sys.argv[2:])))\n"
         "print(runner._process.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(artifact.folder)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script, str(artifact.folder), *artifact.files],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     pid = int(done.stdout)
     deadline = time.monotonic() + 10

@@ -277,6 +277,29 @@ def test_python_self_test(built):
     assert done.stdout.startswith("FAIL: ")
 
 
+def test_python_tests_prove_every_output(built):
+    case, bundle = built
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", bundle / "kit" / "python")
+    done = run(*command)
+    assert (done.returncode, f"{len(case.outputs)} passed" in done.stdout) == (0, True), done.stdout
+    (bundle / "model.tflite").write_bytes(perturbed(case))
+    done = run(*command)
+    (bundle / "model.tflite").write_bytes(case.data)
+    assert done.returncode == 1
+    assert "is not what the original answers to golden/inputs.npz" in done.stdout
+
+
+@pytest.mark.parametrize("path", ["android/EdgepackModelTest.kt", "ios/EdgepackModelTests.swift"])
+def test_kotlin_and_swift_test_every_output(built, path):
+    case, bundle = built
+    text = (bundle / "kit" / path).read_text()
+    tests = re.findall(r"(?:fun|func) (\w+)IsWhatTheOriginalAnswers\(", text)
+    assert len({test.lower() for test in tests}) == len(case.outputs)
+    write = literals.kotlin if path.endswith("kt") else literals.swift
+    assert all(f"verify({write(name)})" in text for name in case.outputs)
+    assert f'{write("model.tflite")}, "golden.txt"' in text
+
+
 def test_python_pictures_and_ranking(picture, tmp_path):
     case, bundle = picture
     pixels = case.inputs[case.image][0, 0].astype(np.uint8)
@@ -323,7 +346,12 @@ def test_cpp_refuses_another_models_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "grammar"),
-    [("android/EdgepackModel.kt", tree_sitter_kotlin), ("ios/EdgepackModel.swift", tree_sitter_swift)],
+    [
+        ("android/EdgepackModel.kt", tree_sitter_kotlin),
+        ("android/EdgepackModelTest.kt", tree_sitter_kotlin),
+        ("ios/EdgepackModel.swift", tree_sitter_swift),
+        ("ios/EdgepackModelTests.swift", tree_sitter_swift),
+    ],
 )
 def test_kotlin_and_swift_parse(built, path, grammar):
     _, bundle = built
@@ -343,7 +371,9 @@ def test_hostile_names_and_labels_stay_within_string_literals(attacked):
     """Less its string literals, a file holds nothing of a hostile text but letters and digits, as an identifier."""
     for path in (
         "android/EdgepackModel.kt",
+        "android/EdgepackModelTest.kt",
         "ios/EdgepackModel.swift",
+        "ios/EdgepackModelTests.swift",
         "cpp/edgepack_model.hpp",
         "README.md",
     ):

@@ -148,14 +148,20 @@ def run(*command):
 def test_the_python_kit_proves_the_model_and_notices_another(kind, bench):
     bundle = bundle_for(kind, bench)
     script = bundle / "kit" / "python" / "edgepack_model.py"
+    tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", script.parent)
     done = run(sys.executable, script)
     assert (done.returncode, done.stdout, done.stderr) == (0, "PASS\n", "")
+    done = run(*tests)
+    assert done.returncode == 0, done.stdout
     torch.manual_seed(99)
     other = made_of(kind.partition("-")[0], bench).emit(Precision.FLOAT32)
     (bundle / MODEL).write_bytes(other.main.read_bytes())
     done = run(sys.executable, script)
     assert done.returncode == 1
     assert done.stdout.startswith("FAIL: ")
+    done = run(*tests)
+    assert done.returncode == 1
+    assert "is not what the original answers to golden/inputs.npz" in done.stdout
 
 
 def test_pictures_and_ranking_in_python(bench, tmp_path):
@@ -192,7 +198,12 @@ def test_the_cpp_kit_compiles_and_proves_the_model(bench, tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "grammar"),
-    [("android/EdgepackModel.kt", tree_sitter_kotlin), ("ios/EdgepackModel.swift", tree_sitter_swift)],
+    [
+        ("android/EdgepackModel.kt", tree_sitter_kotlin),
+        ("android/EdgepackModelTest.kt", tree_sitter_kotlin),
+        ("ios/EdgepackModel.swift", tree_sitter_swift),
+        ("ios/EdgepackModelTests.swift", tree_sitter_swift),
+    ],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_kotlin_and_swift_parse(kind, path, grammar, bench):
@@ -213,7 +224,9 @@ def test_hostile_names_stay_within_string_literals(bench):
     folder = bundle_of(bench(Picture(), image=(1, 8, 8, 3)), "int8", hostile=True)
     for path in (
         "android/EdgepackModel.kt",
+        "android/EdgepackModelTest.kt",
         "ios/EdgepackModel.swift",
+        "ios/EdgepackModelTests.swift",
         "cpp/edgepack_model.hpp",
         "README.md",
     ):
