@@ -42,8 +42,10 @@ class Client:
         return self.streams[-1]
 
     def hear(self, stream: Any) -> dict[str, Any]:
-        line = stream.readline()
-        assert stream.readline() == b"\n"
+        line = b":"
+        while line.startswith(b":"):  # nothing, now and then
+            line = stream.readline()
+            assert stream.readline() == b"\n"
         found: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
         return found
 

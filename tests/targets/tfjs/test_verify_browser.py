@@ -2,8 +2,8 @@
 
 import pytest
 import tensorflow as tf
+from spoiled import on_wasm, reseal
 from tfjs_bundles import NAMES, adopted, finish, pictures
-from verify_fixtures import on_wasm, reseal
 
 from edgepack import devices
 from edgepack.bundle import reader
@@ -14,8 +14,6 @@ from edgepack.errors import MissingToolError, ModelError
 from edgepack.spec import Precision
 from edgepack.target import Plan
 from edgepack.targets.tfjs.lower import lower
-
-pytest_plugins = "verify_fixtures"
 
 try:
     ChromiumTool().verify()

@@ -6,20 +6,19 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from spoiled import on_wasm, reseal
 from tfjs_bundles import pictures, write_litert_bundle
-from verify_fixtures import on_wasm, reseal
 
 from edgepack import devices
 from edgepack.bundle import reader
 from edgepack.devices import engine
 from edgepack.devices.replay import replay
 from edgepack.errors import MissingToolError, ModelError
-
-pytest_plugins = "verify_fixtures"
 
 ENGINES = ("chrome-desktop", "firefox", "webkit")
 DRIVEN = ("firefox", "webkit")
@@ -56,13 +55,11 @@ def driven(request, installed):
     return request.param
 
 
-def processes(*words):
-    """The process ids and command lines that have all of these words, without those that have ended."""
+def processes(folder):
+    """The process ids and command lines that name this folder, without those that have ended."""
     listed = subprocess.run(["ps", "-eo", "pid,stat,args"], capture_output=True, text=True).stdout
     rows = [line.split(maxsplit=2) for line in listed.splitlines()[1:]]
-    return {
-        int(pid): args for pid, stat, args in rows if "Z" not in stat and all(word in args for word in words)
-    }
+    return {int(pid): args for pid, stat, args in rows if "Z" not in stat and str(folder) in args}
 
 
 def wait_for(condition):
@@ -82,7 +79,7 @@ def test_every_backend_passes_and_nothing_is_left_behind(bundle, verify, short, 
         assert each["outputs"]["probabilities"]["sqnr_db"] > 100
     assert "is not" in said
     assert list(short.iterdir()) == []
-    assert processes(str(short)) == {}
+    assert processes(short) == {}
 
 
 def test_webassembly_answers_alike_in_every_engine_and_in_node(bundle, installed):
@@ -137,7 +134,7 @@ def test_a_page_that_hangs_is_stopped_with_all_of_its_browser(fresh, monkeypatch
     monkeypatch.setattr(engine, "PATIENCE", 15.0)
     result = on_wasm(device, fresh, "export async function load() { for (;;); }")
     assert result.error == "the page did not answer within 15 s, and was stopped"
-    wait_for(lambda: processes(str(short)) == {})
+    wait_for(lambda: processes(short) == {})
 
 
 def test_what_the_page_says_of_its_failure_is_kept(fresh, device):
@@ -152,15 +149,21 @@ def test_an_answer_without_bounds_is_stopped(fresh, driven):
     assert "is larger than" in on_wasm(driven, fresh, script).error
 
 
+def kill_tabs(folder):
+    """Every process with a page in it, of browsers that have their home in this folder."""
+    listed = subprocess.run(["ps", "-eo", "pid,comm"], capture_output=True, text=True).stdout
+    names = dict(line.split(maxsplit=1) for line in listed.splitlines()[1:])
+    tabs = [int(pid) for pid, name in names.items() if name.startswith(("Isolated Web", "WebKitWeb"))]
+    for each in tabs:
+        with suppress(ProcessLookupError, FileNotFoundError):  # it has ended since
+            if str(folder).encode() in Path(f"/proc/{each}/environ").read_bytes():
+                os.kill(each, signal.SIGKILL)
+
+
 def test_a_tab_that_crashes_is_said_at_once(bundle, short, monkeypatch, driven):
     monkeypatch.setattr("tempfile.tempdir", str(short))
     with devices.find(driven).open(reader.read(bundle), "wasm") as tab:
-        for process_id, args in processes().items():
-            environment = Path(f"/proc/{process_id}/environ")
-            if ("WebKitWebProcess" in args or args.endswith(" tab")) and str(
-                short
-            ).encode() in environment.read_bytes():
-                os.kill(process_id, signal.SIGKILL)
+        kill_tabs(short)
         with pytest.raises(ModelError, match="the page crashed"):
             tab(pictures()[0])
 
@@ -192,7 +195,7 @@ def test_who_ends_edgepack_ends_the_browser(bundle, short, device, how):
     _, said = process.communicate(timeout=60)
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert b"Traceback" not in said
-    wait_for(lambda: processes(str(short)) == {})
+    wait_for(lambda: processes(short) == {})
 
 
 def test_a_browser_that_ends_at_once_is_as_good_as_none(bundle, tmp_path, monkeypatch, installed):
