@@ -76,6 +76,7 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
             "layout": options["layout"],
             "out": options["out"],
             "zip": options["zip_"],
+            "devices": tuple(dict.fromkeys(options["devices"])) or None,
         },
     }
     table = {section: {k: v for k, v in values.items() if v is not None} for section, values in table.items()}
@@ -155,6 +156,8 @@ def _print_summary(console: Console, done: list[Job]) -> None:
         if job.path is not None:
             console.line(f"bundle  {job.path}{'' if job.error is None else '  (rejected, kept aside)'}")
             console.line(f"report  {job.path / 'report.html'}")
+            if checked := _devices(job):
+                console.line(f"devices {checked}")
 
 
 def _print_agreements(console: Console, agreements: tuple[AgreementEntry, ...]) -> None:
@@ -188,6 +191,16 @@ def _worst_sqnr(job: Job) -> str:
     if job.manifest is None:
         return ""
     return f"{min(m.sqnr_db for p in job.manifest.parity.values() for m in p.outputs.values()):.1f} dB"
+
+
+def _devices(job: Job) -> str:
+    """How it went on the devices that were asked for, in words."""
+    rows = job.manifest.parity.items() if job.manifest else ()
+    return ", ".join(
+        f"{name} {'passed' if row.passed else 'cannot run it' if row.error else 'FAILED'}"
+        for name, row in rows
+        if name.partition("/")[0] != "host"
+    )
 
 
 def _as_json(job: Job) -> dict[str, Any]:

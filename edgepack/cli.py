@@ -53,6 +53,9 @@ def cli() -> None:
     "--layout", type=click.Choice(("auto", "keep")), help="keep: images channels first, as PyTorch. [auto]"
 )
 @click.option("--gate", metavar="EXPR", help='What parity must meet: "sqnr_db>=20, argmax_agreement>=0.98".')
+@click.option(
+    "--device", "devices", multiple=True, metavar="NAME", help="Where it must pass too; repeat. See devices."
+)
 @click.option("--out", metavar="DIR", help="Where bundles go. [dist]")
 @click.option("--zip", "zip_", is_flag=True, default=None, help="Also write the bundle as a .zip.")
 @click.option("--name", help="The bundle's name. [the source's]")
@@ -116,32 +119,60 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
 @cli.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Where to replay it; repeat. [host]")
+@click.option("--trace", "traced", is_flag=True, help="Where it fails, find the first layer that differs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option(
-    "--junit",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the results as JUnit XML.",
-)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="JUnit XML.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def verify(bundle: Path, devices: tuple[str, ...], as_json: bool, junit: Path | None, debug: bool) -> None:
+def verify(
+    bundle: Path, devices: tuple[str, ...], traced: bool, as_json: bool, junit: Path | None, debug: bool
+) -> None:
     """Prove a bundle again, on each device.
 
     Checks the hash of every file of BUNDLE, a folder or a .zip, then replays its
-    golden vectors. The backends of a browser are a row each. See edgepack devices.
+    golden vectors. Answers are held against the original's by the bundle's gate,
+    and against this machine's: int8 must be the same bit for bit. The backends of
+    a browser are a row each. See edgepack devices.
     """
     from . import verify_command
 
-    sys.exit(verify_command.run(bundle, devices, as_json, junit))
+    sys.exit(verify_command.run(bundle, devices, as_json, traced, junit))
 
 
-@cli.command("devices")
+@cli.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def list_devices(as_json: bool) -> None:
-    """Where bundles can be proven."""
+@click.pass_context
+def devices(context: click.Context, as_json: bool) -> None:
+    """Where bundles can be proven, and what is installed for it."""
+    if context.invoked_subcommand is None:
+        from . import devices_command
+
+        sys.exit(devices_command.run(as_json))
+
+
+@devices.command("install")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--target", "targets", multiple=True, metavar="T", help="For which bundles; repeat. [tflite]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def install_devices(names: tuple[str, ...], targets: tuple[str, ...], as_json: bool, debug: bool) -> None:
+    """Install emulated devices into edgepack's cache folder.
+
+    As any user. What devices share is there once.
+    """
     from . import devices_command
 
-    sys.exit(devices_command.run(as_json))
+    sys.exit(devices_command.install(names, targets or ("tflite",), as_json))
+
+
+@devices.command("remove")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def remove_devices(names: tuple[str, ...], as_json: bool, debug: bool) -> None:
+    """Remove what only these devices need."""
+    from . import devices_command
+
+    sys.exit(devices_command.remove(names, as_json))
 
 
 @cli.command()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import frameworks, pipeline, readers, registry, sources, worker
+from . import frameworks, on_devices, pipeline, readers, registry, sources, worker
 from .agreement import pairwise
 from .bundle import compose
 from .bundle.manifest import AgreementEntry, Manifest, bundle_name
-from .bundle.writer import Place, folder, publish, reserve, scratch_folder, seal, write_zip
+from .bundle.writer import Place, folder, put_aside, reserve, scratch_folder, seal, ship
+from .devices.device import Device
 from .errors import EdgepackError, GateError, UsageError
 from .events import Event, Listener, StepEnded
 from .parity import MAX_DB, LayerParity
@@ -81,6 +81,7 @@ def run(
                 f"The target '{info.label}' has no precision '{project.build.precision}'.",
                 f"It has {', '.join(info.precisions)}.",
             )
+    asked = on_devices.chosen(project.build.devices, infos)
     with ExitStack() as stack:
         stack.enter_context(folder(Path(project.build.out)))
         drafts = [_reserve(project, info, force, stack) for info in infos]
@@ -92,6 +93,7 @@ def run(
             shared = stack.enter_context(scratch_folder())
             recorded = _record(project, drafts, shared, lane(""), debug)
         _build_all(project, drafts, recorded, lane, debug, at_once or os.cpu_count() or 1)
+        _check_on_devices(drafts, asked, lane)
         agreements = _agree(drafts)
         for draft in drafts:
             _finish(project, draft)
@@ -184,11 +186,6 @@ def _build(
     assert place is not None  # else there is an error, and no building
     shared = (recorded.golden.path.parent,) if recorded else ()
 
-    def listen(event: Event) -> None:
-        if isinstance(event, StepEnded):
-            job.seconds[event.name] = round(event.seconds, 3)
-        listener(event)
-
     with _noting(job):
         draft.built = worker.run(
             pipeline.build,
@@ -198,29 +195,73 @@ def _build(
             place.staging,
             recorded,
             env=frameworks.environment(draft.info.forms),
-            listener=listen,
+            listener=_timing(job, listener),
             scratch=(place.staging, place.workdir, *shared),
             debug=debug,
         )
         job.manifest, job.worst = draft.built.manifest, draft.built.worst
 
 
+def _timing(job: Job, listener: Listener) -> Listener:
+    """Notes how long every step takes, and passes events on."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepEnded):
+            job.seconds[event.name] = round(event.seconds, 3)
+        listener(event)
+
+    return listen
+
+
+def _check_on_devices(
+    drafts: list[_Draft], asked: tuple[Device, ...], lane: Callable[[str], Listener]
+) -> None:
+    """Hold what passed here to the same gate on the devices that were asked for."""
+    for draft in drafts:
+        if (
+            asked
+            and draft.place is not None
+            and draft.built is not None
+            and not draft.built.manifest.gate.failures
+        ):
+            label = lane(draft.job.target if len(drafts) > 1 else "")
+            with _noting(draft.job):
+                listener = _timing(draft.job, label)
+                found = on_devices.check(
+                    asked, draft.info, draft.place.staging, draft.built.manifest, listener
+                )
+                manifest = draft.built.manifest
+                gate = manifest.gate.model_copy(
+                    update={"passed": not found.failures, "failures": found.failures}
+                )
+                parity = {**manifest.parity, **found.parity}
+                _rewrite(draft, manifest.model_copy(update={"gate": gate, "parity": parity}))
+
+
 def _agree(drafts: list[_Draft]) -> tuple[AgreementEntry, ...]:
     """Compare every two bundles, and put the table into each."""
-    built = {draft.job.target: draft.built.answers for draft in drafts if draft.built is not None}
+    built = {draft.job.target: draft.built for draft in drafts if draft.built is not None}
     agreements = tuple(
         AgreementEntry(
             targets=each.targets,
             outputs={name: compose.metrics_entry(metrics) for name, metrics in each.outputs.items()},
         )
-        for each in pairwise(built)
+        for each in pairwise({target: each.answers for target, each in built.items()})
     )
     for draft in drafts:
-        if agreements and draft.place is not None and draft.job.manifest is not None:
+        if agreements and draft.built is not None:
             with _noting(draft.job):
-                manifest = compose.add_agreements(draft.place.staging, draft.job.manifest, agreements)
-                draft.job.manifest = seal(draft.place.staging, manifest)
+                _rewrite(draft, draft.built.manifest.model_copy(update={"agreements": agreements}))
     return agreements
+
+
+def _rewrite(draft: _Draft, manifest: Manifest) -> None:
+    """Seal the bundle again, with what has come to be known, in its manifest and in its report."""
+    assert draft.place is not None  # or nothing could have been built
+    assert draft.built is not None
+    compose.rewrite(draft.place.staging, draft.built.report, manifest)
+    draft.job.manifest = seal(draft.place.staging, manifest)
+    draft.built = replace(draft.built, manifest=draft.job.manifest)
 
 
 def _finish(project: Project, draft: _Draft) -> None:
@@ -228,36 +269,14 @@ def _finish(project: Project, draft: _Draft) -> None:
     if draft.place is None or draft.built is None or draft.job.error is not None:
         return
     with _noting(draft.job):
-        if draft.built.failures:
-            draft.job.path = _put_aside(draft.place.staging, draft.destination)
-            draft.job.error = _rejection(draft.job, draft.built.failures, draft.info.precisions)
+        failures = draft.built.manifest.gate.failures
+        if failures:
+            draft.job.path = put_aside(draft.place.staging, draft.destination)
+            draft.job.error = _rejection(draft.job, failures, draft.info.precisions)
         else:
-            draft.job.path, draft.job.zip_bytes = _ship(
+            draft.job.path, draft.job.zip_bytes = ship(
                 draft.place.staging, draft.destination, project.build.zip
             )
-
-
-def _ship(staging: Path, destination: Path, as_zip: bool) -> tuple[Path, int | None]:
-    """Publish the bundle, and its .zip; a .zip of the bundle that it replaces goes. Returns its path and the .zip's size."""
-    archive = destination.with_name(f"{destination.name}.zip")
-    packed = write_zip(staging, archive) if as_zip else None  # before publishing: a full disk stops both
-    publish(staging, destination)
-    if packed is None:
-        archive.unlink(missing_ok=True)
-        return destination, None
-    os.replace(packed, archive)
-    return destination, archive.stat().st_size
-
-
-def _put_aside(staging: Path, destination: Path) -> Path:
-    """Move a rejected bundle out of ``--out``, to ``<out>.rejected/``."""
-    out = destination.parent if destination.parent.name not in ("", "..") else destination.parent.resolve()
-    aside = out.parent / f"{out.name or 'out'}.rejected" / destination.name
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    if aside.exists():
-        shutil.rmtree(aside)
-    shutil.move(staging, aside)
-    return aside
 
 
 def _decibels(sqnr: float) -> str:

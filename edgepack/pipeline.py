@@ -11,6 +11,7 @@ import numpy as np
 from . import frameworks, parity, registry, sources
 from .bundle import compose
 from .bundle.manifest import Manifest
+from .bundle.report import Report
 from .bundle.writer import seal
 from .errors import ModelError
 from .events import step, warn
@@ -37,12 +38,13 @@ class Built:
     """A sealed folder, ready to be published if it passed.
 
     Attributes:
+        report: to be written again when more is known.
         answers: the bundle's, to all held-back samples.
     """
 
     manifest: Manifest
+    report: Report
     answers: Records
-    failures: tuple[str, ...]
     worst: tuple[parity.LayerParity, ...]
 
 
@@ -77,10 +79,10 @@ def build(
     judge = Judge(target, lowering, reference, project.parity_gate, workdir)
     judged = judge.judge(project.build.precision, info.io(project.build.io))
     with step("write bundle"):
-        manifest = compose.fill(project, info, target, reference, judged, out)
-        manifest = seal(out, manifest)
+        report = compose.fill(project, info, target, reference, judged, out)
+        manifest = seal(out, report.manifest)
     worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
-    return Built(manifest, judged.answers, judged.failures, tuple(worst))
+    return Built(manifest, report, judged.answers, tuple(worst))
 
 
 def record(project: Project, workdir: Path) -> Recorded:

@@ -88,6 +88,7 @@ class BuildTable(Table):
     layout: Literal["auto", "keep"] = "auto"
     out: str = "dist"
     zip: bool = False
+    devices: tuple[str, ...] = ()
 
 
 class GateTable(Table):
@@ -108,6 +109,7 @@ class Project(Table):
     data: DataTable = DataTable()
     build: BuildTable = BuildTable()
     gate: GateTable = GateTable()
+    device: dict[str, dict[str, Any]] = {}  # read by edgepack.devices.profiles
 
     @property
     def name(self) -> str:

@@ -24,24 +24,6 @@ BUILT_IN = Path(__file__).parent / "targets"
 
 
 @dataclass(frozen=True)
-class RuntimeInfo:
-    """A further runtime of a target: its kit around the artifact of another target.
-
-    Attributes:
-        maker: the target that makes the artifact.
-        precisions: those of the maker's that the runtime runs.
-        io: how inputs and outputs must be.
-        backends: what it computes with on a user's device.
-    """
-
-    summary: str
-    maker: str
-    precisions: tuple[Precision, ...]
-    io: IO
-    backends: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class DriverInfo:
     """What runs a target's artifact on another machine than this one: ``[drivers.MACHINE]`` of its target.toml.
 
@@ -50,14 +32,35 @@ class DriverInfo:
         wheels: ``name==version`` of what it runs the artifact with, from the package index.
         library: the file of the wheels that a C driver loads.
         debian: packages that it needs besides, for a Python driver.
-        twin: the backend of this machine (``Target.open``) that has the same kernels.
+        twin: the backend of this machine (``Target.open``) that has the same kernels; ``None`` where there is none, or it is
+            this machine itself.
     """
 
     program: Path | None
     wheels: tuple[str, ...] = ()
     library: str = ""
     debian: tuple[str, ...] = ()
-    twin: str = ""
+    twin: str | None = None
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """A further runtime of a target: its kit around the artifact of another target.
+
+    Attributes:
+        maker: the target that makes the artifact.
+        precisions: those of the maker's that the runtime runs.
+        io: how inputs and outputs must be.
+        backends: what it computes with on a user's device.
+        drivers: see TargetInfo.
+    """
+
+    summary: str
+    maker: str
+    precisions: tuple[Precision, ...]
+    io: IO
+    backends: tuple[str, ...]
+    drivers: Mapping[str, DriverInfo] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def target(name: str, runtime: str = "") -> TargetInfo:
         form_extras=maker.form_extras,
         layout=maker.layout,
         extra=f"{maker.extra},{info.extra}",
+        drivers=paired.drivers,
     )
 
 
@@ -196,30 +200,34 @@ def _target_info(path: Path, module: str) -> TargetInfo:
             layout=table.get("layout", ""),
             form_extras=table.get("form_extras", {}),
             form_packages={form: tuple(each) for form, each in table.get("form_packages", {}).items()},
-            drivers={
-                name: _driver_info(path.parent, each) for name, each in table.get("drivers", {}).items()
+            drivers=_drivers(path.parent, table),
+            runtimes={
+                name: _runtime_info(path.parent, each) for name, each in table.get("runtimes", {}).items()
             },
-            runtimes={name: _runtime_info(each) for name, each in table.get("runtimes", {}).items()},
         )
 
 
-def _driver_info(folder: Path, table: Mapping[str, Any]) -> DriverInfo:
-    return DriverInfo(
-        program=folder / table["program"] if "program" in table else None,
-        wheels=tuple(table.get("wheels", ())),
-        library=table.get("library", ""),
-        debian=tuple(table.get("debian", ())),
-        twin=table.get("twin", ""),
-    )
+def _drivers(folder: Path, table: Mapping[str, Any]) -> dict[str, DriverInfo]:
+    return {
+        machine: DriverInfo(
+            program=folder / each["program"] if "program" in each else None,
+            wheels=tuple(each.get("wheels", ())),
+            library=each.get("library", ""),
+            debian=tuple(each.get("debian", ())),
+            twin=each.get("twin"),
+        )
+        for machine, each in table.get("drivers", {}).items()
+    }
 
 
-def _runtime_info(table: Mapping[str, Any]) -> RuntimeInfo:
+def _runtime_info(folder: Path, table: Mapping[str, Any]) -> RuntimeInfo:
     return RuntimeInfo(
         summary=table["summary"],
         maker=table["maker"],
         precisions=tuple(Precision(name) for name in table["precisions"]),
         io=table["io"],
         backends=tuple(table["backends"]),
+        drivers=_drivers(folder, table),
     )
 
 

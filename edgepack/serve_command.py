@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from .bundle import reader
@@ -18,6 +18,8 @@ from .bundle.archive import unpacked
 from .bundle.writer import MANIFEST
 from .console import Console
 from .errors import UsageError
+
+S = TypeVar("S", bound="BundleServer")
 
 PAGE = "index.html"
 TYPES = {
@@ -65,11 +67,17 @@ def _serve(server: BundleServer, show: bool) -> None:
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serve while the context lasts; gives the address of the bundle's folder. Raises UsageError."""
-    server = make_server(folder)
+    with running(make_server(folder)) as server:
+        yield server.address
+
+
+@contextmanager
+def running(server: S) -> Iterator[S]:
+    """A server at work while the context lasts."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield server.address
+        yield server
     finally:
         server.shutdown()
         server.server_close()
@@ -91,11 +99,11 @@ class Site:
     """The files that a bundle's manifest lists, and no others.
 
     They lie under the bundle's name: a page that works offline is kept by the browser, for its path and port, and must
-    not be what the next bundle at that port shows.
+    not be what the next bundle at that port shows. Or under a secret, which keeps them from whom it was not told.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, secret: str = "") -> None:
+        self._folder, self._secret = folder, secret
         self._read()
 
     def _read(self) -> None:
@@ -107,7 +115,7 @@ class Site:
                 f"{bundle.manifest.bundle_name} has no web page: it is a bundle for {bundle.manifest.target}.",
                 "Build one with --target tfjs.",
             )
-        self.root = f"/{quote(bundle.manifest.bundle_name, safe='')}/"
+        self.root = f"/{quote(self._secret or bundle.manifest.bundle_name, safe='')}/"
         self._files = {**files, "": files[PAGE], MANIFEST: bundle.folder / MANIFEST}
 
     def _manifest_stamp(self) -> tuple[int, int] | None:
@@ -127,13 +135,17 @@ class Site:
 class BundleServer(ThreadingHTTPServer):
     """Serves a site on loopback."""
 
-    def __init__(self, site: Site, port: int) -> None:
+    def __init__(self, site: Site, port: int, handler: type[Handler] | None = None) -> None:
         self.site = site
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__(("127.0.0.1", port), handler or Handler)
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}{self.site.root}"
+        return f"http://{self.host}{self.site.root}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in the middle of a file is no error."""

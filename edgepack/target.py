@@ -230,6 +230,17 @@ class Target(Protocol):
 
     def audit(self, artifact: Artifact) -> Audit: ...
 
+    def traced(self, artifact: Artifact, out: Path) -> Artifact:
+        """The same artifact with the results of its ops as further outputs, under their names, in the order they run.
+
+        Args:
+            out: a folder; may be the one that the artifact lies in.
+
+        Raises:
+            ModelError: its layers cannot be read so.
+        """
+        ...
+
     def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
         """Integration code with this model's names, shapes and scales in it.
 
@@ -280,6 +291,9 @@ class Paired:
 
     def audit(self, artifact: Artifact) -> Audit:
         return self.maker.audit(artifact)
+
+    def traced(self, artifact: Artifact, out: Path) -> Artifact:
+        return self.maker.traced(artifact, out)
 
     def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
         return self.shell.kit(manifest, golden)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,32 +16,44 @@ from .bundle.reader import Bundle
 from .console import Console
 from .devices.device import Device
 from .devices.replay import BackendResult, DeviceResult, decibels, replay
+from .devices.twin import Beside
 from .errors import GateError
 from .events import Listener
 from .parity import Metrics
 
-COLUMNS = ("device", "backend", "samples", "SQNR", "max abs", "same best", "")
+COLUMNS = ("device", "backend", "samples", "SQNR", "max abs", "same best", "beside here", "")
+NUMBERS = frozenset({"samples", "SQNR", "max abs", "same best"})
 
 
-def run(path: Path, names: tuple[str, ...], as_json: bool, junit_file: Path | None = None) -> int:
+def run(
+    path: Path, names: tuple[str, ...], as_json: bool, traced: bool, junit_file: Path | None = None
+) -> int:
     """Replay and print; returns 0, or 1 where a device did not pass.
 
     Args:
         path: a bundle's folder or .zip.
+        traced: where one does not, look for the first layer that differs.
         junit_file: where to write the results as JUnit XML besides.
 
     Raises:
         UsageError: no such device, no bundle or a changed one, or one that a device is not for.
         MissingToolError: a device needs what is not installed; then nothing is verified.
     """
-    chosen = [devices.find(name) for name in dict.fromkeys(names or ("host",))]
     if junit_file:
         junit.remove(junit_file)
+    chosen = [devices.find(name) for name in dict.fromkeys(names or ("host",))]
     with reader.opened(path) as bundle:
-        return _run(bundle, chosen, as_json, junit_file)
+        results = _replayed(bundle, chosen, traced)
+        if junit_file:
+            junit.write(junit_file, bundle, results)
+    passed = all(result.passed for result in results)
+    if as_json:
+        click.echo(json.dumps(_as_json(bundle, results, passed), indent=2))
+    return 0 if passed else GateError.exit_code
 
 
-def _run(bundle: Bundle, chosen: list[Device], as_json: bool, junit_file: Path | None) -> int:
+def _replayed(bundle: Bundle, chosen: list[Device], traced: bool) -> list[DeviceResult]:
+    """What came of it, device by device; people have seen it."""
     for device in chosen:
         device.backends(bundle)
         for tool in device.tools():
@@ -48,23 +61,19 @@ def _run(bundle: Bundle, chosen: list[Device], as_json: bool, junit_file: Path |
     console = Console()
     with console:
         console.heading(f"{bundle.manifest.bundle_name}: every file as built")
-        results = [_replay(device, bundle, console.lane()) for device in chosen]
+        results = [_replay(device, bundle, traced, console.lane()) for device in chosen]
     _show(console, bundle, chosen, results)
-    passed = all(result.passed for result in results)
-    if junit_file:
-        junit.write(junit_file, bundle, results)
-    if as_json:
-        click.echo(json.dumps(_as_json(bundle, results, passed), indent=2))
-    return 0 if passed else GateError.exit_code
+    return results
 
 
-def _replay(device: Device, bundle: Bundle, listener: Listener) -> DeviceResult:
+def _replay(device: Device, bundle: Bundle, traced: bool, listener: Listener) -> DeviceResult:
     # runtimes and browsers are noisy, may crash, and leave files behind when they are killed
     with tempfile.TemporaryDirectory(prefix="edgepack-", ignore_cleanup_errors=True) as scratch:
         return worker.run(
             replay,
             device,
             bundle,
+            traced,
             env={"TMPDIR": scratch},
             listener=listener,
             scratch=(Path(scratch),),
@@ -73,17 +82,15 @@ def _replay(device: Device, bundle: Bundle, listener: Listener) -> DeviceResult:
 
 def _show(console: Console, bundle: Bundle, chosen: list[Device], results: list[DeviceResult]) -> None:
     rows = [_row(result.device, each) for result in results for each in result.backends]
-    console.table(COLUMNS, rows, numbers=frozenset({2, 3, 4, 5}))
+    told = [n for n, column in enumerate(COLUMNS) if not column or any(row[n] for row in rows)]
+    console.table(
+        tuple(COLUMNS[n] for n in told),
+        [tuple(row[n] for n in told) for row in rows],
+        numbers=frozenset(place for place, n in enumerate(told) if COLUMNS[n] in NUMBERS),
+    )
     for result in results:
         for each in result.backends:
-            where = f"{result.device} {each.backend}".rstrip()
-            if each.failures:
-                console.line(f"{where} misses the gate ({bundle.manifest.gate.expression}):")
-                console.line("\n".join(f"  {failure}" for failure in each.failures))
-            if each.error:
-                console.line(f"{where} cannot run this bundle: {each.error}")
-            if each.details:
-                console.line(each.details)
+            _explain(console, f"{result.device} {each.backend}".rstrip(), bundle, each)
     for device in chosen:
         if device.profile.kind != "host":
             console.line(f"{device.profile.name} is not {device.profile.is_not}.")
@@ -91,6 +98,21 @@ def _show(console: Console, bundle: Bundle, chosen: list[Device], results: list[
         console.line(
             f"{bundle.manifest.bundle_name} {'passed' if result.passed else 'did NOT pass'} on {result.device}"
         )
+
+
+def _explain(console: Console, where: str, bundle: Bundle, result: BackendResult) -> None:
+    """What the table cannot hold."""
+    if result.failures:
+        console.line(f"{where} misses the gate ({bundle.manifest.gate.expression}) or its twin here:")
+        console.line("\n".join(f"  {failure}" for failure in result.failures))
+    if result.error:
+        console.line(f"{where} cannot run this bundle: {result.error}")
+    if result.details:
+        console.line(result.details)
+    if result.trace:
+        console.line(result.trace.words)
+    for name, value in result.facts.items():
+        console.line(f"{where}: {name} {value}")
 
 
 def _row(device: str, result: BackendResult) -> tuple[str, ...]:
@@ -104,8 +126,19 @@ def _row(device: str, result: BackendResult) -> tuple[str, ...]:
         decibels(worst) if worst else "",
         f"{max(each.max_abs for each in outputs):.2g}" if outputs else "",
         f"{100 * min(same):.4g} %" if same else "",
+        _beside(result),
         "– cannot run" if result.error else "✗ failed" if result.failures else "✓ passed",
     )
+
+
+def _beside(result: BackendResult) -> str:
+    """How the answers are beside those of this machine's kernels, in a word or two."""
+    if not result.beside:
+        return ""
+    if not all(each.passed for each in result.beside.values()):
+        return "differs"
+    largest = max(each.max_abs for each in result.beside.values())
+    return f"within {largest:.0e}" if largest else "same bits"
 
 
 def _as_json(bundle: Bundle, results: list[DeviceResult], passed: bool) -> dict[str, Any]:
@@ -137,6 +170,9 @@ def _backend(result: BackendResult) -> dict[str, Any]:
         "samples": result.samples,
         "failures": list(result.failures),
         "outputs": {name: _metrics(each) for name, each in result.outputs.items()},
+        "beside_host": {name: _beside_json(each) for name, each in result.beside.items()},
+        "facts": dict(result.facts),
+        "trace": {"layer": result.trace.layer, "words": result.trace.words} if result.trace else None,
     }
 
 
@@ -147,3 +183,23 @@ def _metrics(metrics: Metrics) -> dict[str, float | None]:
         "cosine": metrics.cosine,
         "argmax_agreement": metrics.argmax_agreement,
     }
+
+
+def _beside_json(beside: Beside) -> dict[str, Any]:
+    return {
+        "passed": beside.passed,
+        "bound": beside.bound.words,
+        "max_abs": _finite(beside.max_abs),
+        "first": None
+        if beside.passed
+        else {
+            "sample": beside.sample,
+            "index": list(beside.index),
+            "device": _finite(beside.device),
+            "host": _finite(beside.twin),
+        },
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no infinity

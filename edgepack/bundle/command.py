@@ -30,6 +30,8 @@ def command_line(project: Project, target: str, runtime: str) -> str:
         if value != default:
             words += [flag, str(value)]
     words += ["--allow-code"] if model.allow_code else []
+    for device in build.devices:
+        words += ["--device", device]
     for name, shape in model.shapes.items():
         words += ["--shape", f"{name}={shape}"]
     for name, table in project.input.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,9 @@ from ..project import Project
 from ..registry import TargetInfo
 from ..spec import TensorSpec
 from ..target import Audit, AuditOp, Target
-from . import findings, kit, report
+from . import findings, kit, layers
 from .command import command_line
 from .manifest import (
-    AgreementEntry,
     AudioEntry,
     AuditEntry,
     GateEntry,
@@ -32,11 +32,10 @@ from .manifest import (
     MetricsEntry,
     ParityEntry,
     ProcessingEntry,
-    QuantizationEntry,
     SourceEntry,
     TensorEntry,
 )
-from .report import render
+from .report import Report, render
 
 if TYPE_CHECKING:
     from ..judge import Judged, Reference, Row
@@ -50,25 +49,25 @@ GOLDEN_BYTES = 8_000_000
 
 def fill(
     project: Project, info: TargetInfo, target: Target, reference: Reference, judged: Judged, out: Path
-) -> Manifest:
-    """Write everything but the manifest into ``out`` and return the manifest, its list of files still empty."""
+) -> Report:
+    """Write everything but the manifest into ``out``; return the report, which has it, its list of files still empty."""
     for name in judged.artifact.files:
         shutil.copyfile(judged.artifact.folder / name, out / name)
     labels = read_labels(project)
     if labels:
         (out / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
     shipped = _write_golden(reference, out / "golden")
+    layers.write(judged.runner, next(iter(reference.samples.held_back)), out)
     manifest = _manifest(project, info, reference, judged, labels, shipped)
     manifest = manifest.model_copy(update={"download": kit.write(target, manifest, out)})
-    (out / REPORT).write_text(render(findings.gather(project, manifest, reference, judged)), encoding="utf-8")
-    return manifest
+    told = findings.gather(project, manifest, reference, judged)
+    rewrite(out, told, manifest)
+    return told
 
 
-def add_agreements(folder: Path, manifest: Manifest, agreements: tuple[AgreementEntry, ...]) -> Manifest:
-    """Put what came out of comparing all targets into a filled folder; it must be sealed again."""
-    page = folder / REPORT
-    page.write_text(report.add_agreements(page.read_text(encoding="utf-8"), agreements), encoding="utf-8")
-    return manifest.model_copy(update={"agreements": agreements})
+def rewrite(folder: Path, told: Report, manifest: Manifest) -> None:
+    """Write the report anew, with what the manifest has come to tell; the folder must be sealed again."""
+    (folder / REPORT).write_text(render(replace(told, manifest=manifest)), encoding="utf-8")
 
 
 def metrics_entry(metrics: Metrics) -> MetricsEntry:
@@ -179,7 +178,7 @@ def _input(project: Project, model: Model, spec: TensorSpec) -> TensorEntry:
     if wrap is not None and wrap.kind == "audio" and wrap.rate:
         audio = AudioEntry(rate=wrap.rate)
         meaning = "sound, one channel"
-    return _tensor(spec).model_copy(
+    return TensorEntry.of(spec).model_copy(
         update={
             "image": image,
             "audio": audio,
@@ -196,20 +195,8 @@ def _output(project: Project, spec: TensorSpec, labels: tuple[str, ...]) -> Tens
     if wrap is not None and wrap.activation != "none":
         meaning = f"{wrap.activation} probabilities" + (", one for each label" if labelled else "")
     top_k = wrap.top_k if wrap is not None else None
-    return _tensor(spec).model_copy(
+    return TensorEntry.of(spec).model_copy(
         update={"meaning": meaning, "top_k": top_k or (min(5, len(labels)) if labelled else None)}
-    )
-
-
-def _tensor(spec: TensorSpec) -> TensorEntry:
-    quantization = spec.quantization
-    return TensorEntry(
-        name=spec.name,
-        shape=spec.static_shape,
-        dtype=spec.dtype,
-        quantization=QuantizationEntry(scale=quantization.scale, zero_point=quantization.zero_point)
-        if quantization
-        else None,
     )
 
 

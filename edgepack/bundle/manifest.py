@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..spec import TensorSpec
+
 SCHEMA_VERSION = 1
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 MAX_FILES = 10_000
@@ -54,6 +56,13 @@ class TensorEntry(Frozen):
     meaning: str = ""
     top_k: int | None = None
 
+    @classmethod
+    def of(cls, spec: TensorSpec) -> TensorEntry:
+        """The entry of a tensor whose shape is known. Raises UsageError."""
+        stored = spec.quantization
+        quantization = QuantizationEntry(scale=stored.scale, zero_point=stored.zero_point) if stored else None
+        return cls(name=spec.name, shape=spec.static_shape, dtype=spec.dtype, quantization=quantization)
+
 
 class ProcessingEntry(Frozen):
     """A declared step: in the graph already (``baked``) or found in the source (``source``)."""
@@ -78,6 +87,7 @@ class ParityEntry(Frozen):
     Attributes:
         backend: of the runtime; empty where it has only one.
         error: why it cannot run there; then there are no outputs.
+        beside: how its answers are beside those of the building machine's kernels, in words; empty where there are none.
     """
 
     passed: bool
@@ -85,6 +95,7 @@ class ParityEntry(Frozen):
     outputs: dict[str, MetricsEntry]
     backend: str = ""
     error: str = ""
+    beside: str = ""
 
 
 class AgreementEntry(Frozen):

@@ -19,10 +19,7 @@ from ..parity import MAX_DB
 from ..spec import Array, Precision
 from ..target import Audit
 from . import charts
-from .manifest import AgreementEntry, Manifest, TensorEntry
-
-AGREEMENTS = "<!-- agreements -->"
-"""Where in a page the table of all targets goes."""
+from .manifest import Manifest, TensorEntry
 
 # A report stays well below 2 MB, whatever it is given.
 MAX_PICTURES, MAX_SCATTERS, MAX_TEXT = 8, 6, 2000
@@ -154,11 +151,6 @@ def render(report: Report) -> str:
         by_count=lambda counts: sorted(counts.items(), key=lambda item: (-item[1], item[0])),
         meanings=MEANINGS,
     )
-
-
-def add_agreements(page: str, agreements: tuple[AgreementEntry, ...]) -> str:
-    """A rendered page with the table of all targets of the build, which are not known when it is rendered."""
-    return page.replace(AGREEMENTS, _template("agreements.html.j2").render(agreements=agreements))
 
 
 def _template(name: str) -> Template:

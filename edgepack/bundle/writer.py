@@ -193,6 +193,29 @@ def write_zip(folder: Path, archive: Path) -> Path:
     return partial
 
 
+def ship(staging: Path, destination: Path, as_zip: bool) -> tuple[Path, int | None]:
+    """Publish the bundle, and its .zip; a .zip of the bundle that it replaces goes. Returns its path and the .zip's size."""
+    archive = destination.with_name(f"{destination.name}.zip")
+    packed = write_zip(staging, archive) if as_zip else None  # before publishing: a full disk stops both
+    publish(staging, destination)
+    if packed is None:
+        archive.unlink(missing_ok=True)
+        return destination, None
+    os.replace(packed, archive)
+    return destination, archive.stat().st_size
+
+
+def put_aside(staging: Path, destination: Path) -> Path:
+    """Move a rejected bundle out of ``--out``, to ``<out>.rejected/``."""
+    out = destination.parent if destination.parent.name not in ("", "..") else destination.parent.resolve()
+    aside = out.parent / f"{out.name or 'out'}.rejected" / destination.name
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    if aside.exists():
+        shutil.rmtree(aside)
+    shutil.move(staging, aside)
+    return aside
+
+
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..registry import TargetInfo
 from .browser import Browser
 from .device import Device
+from .emulated import Emulated
 from .host import Host
+from .microcontroller import Microcontroller
+from .node import Node
 from .profiles import Profile, profile, profiles
 
-_KINDS: dict[str, Callable[[Profile], Device]] = {"host": Host, "browser": Browser}
+_KINDS: dict[str, Callable[[Profile], Device]] = {
+    "host": Host,
+    "browser": Browser,
+    "node": Node,
+    "emulated": Emulated,
+    "microcontroller": Microcontroller,
+}
 
 
 def find(name: str) -> Device:
@@ -24,3 +34,8 @@ def every() -> tuple[Device, ...]:
 
 def _of(each: Profile) -> Device:
     return _KINDS[each.kind](each)
+
+
+def takes(profile: Profile, info: TargetInfo) -> bool:
+    """Whether a device runs the bundles of a target."""
+    return profile.kind == "host" or profile.machine in info.drivers

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..bundle.manifest import Manifest
 from ..bundle.reader import Bundle
-from ..bundle.writer import MANIFEST
-from ..errors import GateError, ModelError, UsageError
-from ..serve_command import serving
+from ..errors import GateError, UsageError
 from ..spec import Array, Arrays
 from ..target import Tool
-from .chromium import Chromium, ChromiumTool, PlaywrightTool, launched
+from .chromium import Chromium
 from .device import Player
+from .engine import Engine, Page, cannot
+from .firefox import Firefox
 from .profiles import Profile
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
+from .webkit import WebKit
 
 MODULE = "edgepack.js"
-SCRIPT = Path(__file__).with_name("page.js")
-PATIENCE = 120.0
-"""How long a page may take to load the bundle, and for each answer, in seconds."""
-
+ENGINES: Mapping[str, Engine] = {"chromium": Chromium(), "firefox": Firefox(), "webkit": WebKit()}
 DTYPES = {"float32": np.float32, "int32": np.int32, "uint8": np.uint8}
 
 
@@ -40,8 +33,12 @@ class Browser:
 
     profile: Profile
 
+    @property
+    def engine(self) -> Engine:
+        return ENGINES[self.profile.engine]
+
     def tools(self) -> Sequence[Tool]:
-        return PlaywrightTool(), ChromiumTool()
+        return self.engine.tools()
 
     def backends(self, bundle: Bundle) -> tuple[str, ...]:
         manifest = bundle.manifest
@@ -55,38 +52,20 @@ class Browser:
     @contextmanager
     def open(self, bundle: Bundle, backend: str) -> Iterator[Player]:
         """A new browser for each backend: what one leaves behind, or how it ends, is nothing to the next."""
-        with serving(bundle.folder) as address, launched() as chromium:
-            tab = Tab(chromium, self._page(chromium), bundle.manifest)
-            tab.load(address, backend)
+        with self.engine.page(bundle, self.profile) as page:
+            tab = Tab(page, bundle.manifest)
+            tab.load(backend)
             yield tab
-
-    def _page(self, chromium: Chromium) -> Page:
-        """A tab that passes for the device's."""
-        descriptor = chromium.playwright.devices[self.profile.descriptor]
-        context = chromium.browser.new_context(**descriptor, service_workers="block")
-        page = context.new_page()
-        context.new_cdp_session(page).send(
-            "Emulation.setCPUThrottlingRate", {"rate": self.profile.cpu_throttle}
-        )
-        return page
 
 
 class Tab:
     """A page with a bundle's model in it; named arrays in and out."""
 
-    def __init__(self, chromium: Chromium, page: Page, manifest: Manifest) -> None:
-        self._chromium, self._page, self._manifest = chromium, page, manifest
-        self._script = SCRIPT.read_text(encoding="utf-8")
-        self._said: list[str] = []
-        page.on("console", lambda each: self._said.append(each.text) if each.type == "error" else None)
-        page.on("pageerror", lambda each: self._said.append(each.message))
+    def __init__(self, page: Page, manifest: Manifest) -> None:
+        self.page, self._manifest = page, manifest
 
-    def load(self, address: str, backend: str) -> None:
+    def load(self, backend: str) -> None:
         """Raises ModelError: it cannot, it crashed, or it took too long."""
-        with self._patience():
-            self._page.goto(
-                address + MANIFEST
-            )  # any file would do; the demo page would load the model as well
         found = self._ask({"backend": backend}).get("backend")
         if found != backend:
             raise GateError(f"the page computes with '{found}', not with '{backend}'")
@@ -100,41 +79,12 @@ class Tab:
             raise GateError("the page's answer is no named arrays") from error
 
     def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        with self._patience():
-            answer = self._page.evaluate(self._script, question)
+        answer = self.page.ask(question)
         if not isinstance(answer, dict):
             raise GateError("the page's answer is no named arrays")
         if "error" in answer:
-            raise self._cannot(str(answer["error"]))
+            raise cannot(str(answer["error"]), self.page.said)
         return answer
-
-    @contextmanager
-    def _patience(self) -> Iterator[None]:
-        """What ends the page, as a ModelError. A page that is stuck answers nobody: only killing the browser helps."""
-        from playwright.sync_api import Error
-
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            self._chromium.kill()
-
-        timer = threading.Timer(PATIENCE, stop)
-        timer.start()
-        try:
-            yield
-        except Error as error:
-            reason = error.message
-            if late.is_set():
-                reason = f"the page did not answer within {PATIENCE:g} s, and was stopped"
-            elif "crashed" in reason:
-                reason = "the tab crashed, most likely for want of memory"
-            raise self._cannot(reason) from error
-        finally:
-            timer.cancel()
-
-    def _cannot(self, reason: str) -> ModelError:
-        return ModelError(reason, details="\n".join(self._said)[-2000:])
 
 
 def _encode(array: Array, dtype: str) -> dict[str, Any]:

@@ -8,17 +8,23 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..bundle.reader import Bundle
+from ..bundle.writer import MANIFEST
 from ..errors import MissingToolError
+from ..serve_command import serving
+from ..target import Tool
+from .engine import CRASHED, SCRIPT, cannot, patience, too_late
+from .profiles import Profile
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Playwright
+    from playwright.sync_api import Browser, Page, Playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -86,8 +92,58 @@ class ChromiumTool:
 INSTALL = f"Install Chromium from your system's packages ({' or '.join(NAMES)} on the path), or: playwright install chromium"
 
 
-@dataclass(frozen=True)
 class Chromium:
+    """See edgepack.devices.engine.Engine."""
+
+    def tools(self) -> Sequence[Tool]:
+        return PlaywrightTool(), ChromiumTool()
+
+    @contextmanager
+    def page(self, bundle: Bundle, profile: Profile) -> Iterator[ChromiumPage]:
+        with serving(bundle.folder) as address, launched() as chromium:
+            page = ChromiumPage(chromium, chromium.tab(profile))
+            page.open(address + MANIFEST)  # any file would do; the demo page would load the model as well
+            yield page
+
+
+class ChromiumPage:
+    """See edgepack.devices.engine.Page."""
+
+    def __init__(self, chromium: Running, tab: Page) -> None:
+        self._chromium, self.tab = chromium, tab
+        self._script = SCRIPT.read_text(encoding="utf-8")
+        self.said: list[str] = []
+        tab.on("console", lambda each: self.said.append(each.text) if each.type == "error" else None)
+        tab.on("pageerror", lambda each: self.said.append(each.message))
+
+    def open(self, address: str) -> None:
+        """Raises ModelError."""
+        with self._patience():
+            self.tab.goto(address)
+
+    def ask(self, question: Mapping[str, Any]) -> Any:
+        with self._patience():
+            return self.tab.evaluate(self._script, question)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """What ends the page, as a ModelError."""
+        from playwright.sync_api import Error
+
+        with patience(self._chromium.kill) as late:
+            try:
+                yield
+            except Error as error:
+                reason = error.message
+                if late.is_set():
+                    reason = too_late()
+                elif "crashed" in reason:
+                    reason = CRASHED
+                raise cannot(reason, self.said) from error
+
+
+@dataclass(frozen=True)
+class Running:
     """A Chromium that runs.
 
     Attributes:
@@ -98,6 +154,15 @@ class Chromium:
     browser: Browser
     group: int
 
+    def tab(self, profile: Profile) -> Page:
+        """One that passes for the device's."""
+        context = self.browser.new_context(
+            **self.playwright.devices[profile.descriptor], service_workers="block"
+        )
+        tab = context.new_page()
+        context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": profile.cpu_throttle})
+        return tab
+
     def kill(self) -> None:
         """End it at once, whatever its pages do; can be called from another thread."""
         with contextlib.suppress(ProcessLookupError):
@@ -105,7 +170,7 @@ class Chromium:
 
 
 @contextmanager
-def launched() -> Iterator[Chromium]:
+def launched() -> Iterator[Running]:
     """A fresh Chromium without a window; it ends, its pages too, when the context does. Raises MissingToolError."""
     PlaywrightTool().verify()
     program = ChromiumTool().program()
@@ -125,7 +190,7 @@ def launched() -> Iterator[Chromium]:
                 f"{program} does not start.", "Start it by hand and mend what it says.", error.message[-2000:]
             ) from error
         try:
-            yield Chromium(playwright, browser, os.getpgid(_pid(browser)))
+            yield Running(playwright, browser, os.getpgid(_pid(browser)))
         finally:
             browser.close()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..bundle.reader import Bundle
 from ..spec import Array, Arrays
@@ -13,6 +13,14 @@ from .profiles import Profile
 
 Player = Callable[[Arrays], dict[str, Array]]
 """A bundle loaded on a device; the call shape of a Model."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A player that tells more of a run than its answers."""
+
+    @property
+    def facts(self) -> Mapping[str, str]: ...
 
 
 class Device(Protocol):
@@ -30,6 +38,7 @@ class Device(Protocol):
 
         Raises:
             UsageError: the bundle is not for this kind of device.
+            MissingToolError: what edgepack installs for bundles of its target is not installed.
         """
         ...
 

@@ -24,12 +24,13 @@ class Host:
         return ()
 
     def backends(self, bundle: Bundle) -> tuple[str, ...]:
-        return _target(bundle).host_backends or ("",)
+        return target_of(bundle).host_backends or ("",)
 
     @contextmanager
     def open(self, bundle: Bundle, backend: str) -> Iterator[Player]:
-        yield _target(bundle).open(bundle.artifact, backend)
+        yield target_of(bundle).open(bundle.artifact, backend)
 
 
-def _target(bundle: Bundle) -> Target:
+def target_of(bundle: Bundle) -> Target:
+    """The target that runs a bundle on this machine. Raises MissingToolError when its extra is not installed."""
     return registry.load_target(registry.target(bundle.manifest.target, bundle.manifest.runtime))

@@ -1,4 +1,4 @@
-// Evaluated by browser.py in a page beside a bundle: loads it on one backend, or runs it once. Arrays are
+// Runs in a page beside a bundle, whatever the browser: loads it on one backend, or runs it once. Arrays are
 // {dtype, shape, base64}, both ways. What goes wrong is given back in words, as an exception would lose its own.
 async ({ backend, inputs }) => {
   const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };

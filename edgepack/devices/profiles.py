@@ -42,7 +42,7 @@ class Profile(BaseModel):
     backends: tuple[str, ...] = ()
     descriptor: str = ""
     cpu_throttle: float = Field(1, ge=1)
-    machine: Literal["", "arm64", "armv7", "micro"] = ""
+    machine: Literal["", "arm64", "armv7", "micro", "page", "node"] = ""
     cpu: str = ""
     arena: int = Field(0, ge=0)
 

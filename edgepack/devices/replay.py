@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from .. import parity
 from ..bundle.manifest import Manifest
 from ..bundle.reader import Bundle
 from ..errors import GateError, ModelError
-from ..events import step
+from ..events import Step, step
 from ..parity import MAX_DB, Metrics
 from ..spec import Array, Arrays, format_shape
-from . import gate, golden
-from .device import Device, Player
+from . import gate, golden, twin
+from .device import Device, Player, Telling
 from .golden import Golden
+from .host import target_of
+from .trace import Trace, trace
+from .twin import Beside
 
 
 @dataclass(frozen=True)
@@ -24,17 +28,23 @@ class BackendResult:
     Attributes:
         backend: empty where there is only one.
         samples: how many were compared.
-        failures: the thresholds of the gate that are not met.
+        beside: each output beside that of this machine's kernels of the same family; empty where it has none.
+        failures: the thresholds of the gate that are not met, and what is not as this machine's kernels have it.
         error: why the bundle cannot run there; then nothing was compared.
         details: what the device itself said, when it could not.
+        facts: what it tells of a run besides answers: working memory, say.
+        trace: where the runtimes part, if that was asked for.
     """
 
     backend: str
     samples: int = 0
     outputs: Mapping[str, Metrics] = field(default_factory=dict)
+    beside: Mapping[str, Beside] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
     error: str = ""
     details: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    trace: Trace | None = None
 
     @property
     def passed(self) -> bool:
@@ -52,38 +62,77 @@ class DeviceResult:
         return any(each.passed for each in self.backends) and not any(each.failures for each in self.backends)
 
 
-def replay(device: Device, bundle: Bundle) -> DeviceResult:
+def replay(device: Device, bundle: Bundle, traced: bool = False) -> DeviceResult:
     """Every backend in turn. Runs in a process of its own.
+
+    Args:
+        traced: where a backend fails, look for the first layer that differs.
 
     Raises:
         UsageError: the bundle is not for this device, or its golden vectors are not what its manifest says.
         MissingToolError: what the device or the runtime needs is missing; nothing is verified then.
     """
-    vectors = golden.load(bundle)
-    return DeviceResult(
-        device.profile.name,
-        tuple(_replay(device, bundle, backend, vectors) for backend in device.backends(bundle)),
-    )
+    return DeviceResult(device.profile.name, tuple(_Replay(device, bundle, traced).backends()))
 
 
-def _replay(device: Device, bundle: Bundle, backend: str, vectors: Golden) -> BackendResult:
-    known = bundle.manifest.backends.get(backend, "")
-    if known:  # the build found it out already
-        return BackendResult(backend, error=known)
-    samples = len(vectors.inputs)
-    try:
-        with (
-            step(f"{device.profile.name} {backend}".rstrip()) as replaying,
-            device.open(bundle, backend) as player,
-        ):
-            inputs = replaying.track(vectors.inputs, samples)
-            outputs = parity.measure(_checked(player, bundle.manifest), inputs, vectors.outputs)
-            replaying.detail = "; ".join(f"{name} {decibels(each)}" for name, each in outputs.items())
-    except ModelError as error:
-        return BackendResult(backend, error=error.message, details=error.details)
-    except GateError as error:
-        return BackendResult(backend, samples, failures=(error.message,))
-    return BackendResult(backend, samples, outputs, gate.failures(bundle.manifest, outputs))
+@dataclass(frozen=True)
+class _Replay:
+    device: Device
+    bundle: Bundle
+    traced: bool
+
+    def backends(self) -> Iterator[BackendResult]:
+        vectors = golden.load(self.bundle)
+
+        @cache  # several backends of a browser have one twin
+        def twin_answers(backend: str) -> list[Arrays]:
+            runner = target_of(self.bundle).open(self.bundle.artifact, backend)
+            return [runner(inputs) for inputs in vectors.inputs]
+
+        for backend in self.device.backends(self.bundle):
+            known = self.bundle.manifest.backends.get(backend, "")
+            if known:  # the build found it out already
+                yield BackendResult(backend, error=known)
+                continue
+            result, answers = self._on(backend, vectors)
+            against = twin.backend(self.device.profile, self.bundle.manifest)
+            if answers and against is not None:
+                result = self._beside(result, answers, twin_answers(against))
+            yield self._traced(result, vectors) if self.traced and result.failures else result
+
+    def _on(self, backend: str, vectors: Golden) -> tuple[BackendResult, list[Arrays]]:
+        """The answers of one backend, and how they meet the gate."""
+        samples = len(vectors.inputs)
+        try:
+            with (
+                step(f"{self.device.profile.name} {backend}".rstrip()) as replaying,
+                self.device.open(self.bundle, backend) as player,
+            ):
+                answers = self._answers(player, vectors, replaying)
+                outputs = parity.compare(answers, vectors.outputs)
+                replaying.detail = "; ".join(f"{name} {decibels(each)}" for name, each in outputs.items())
+                facts: dict[str, str] = dict(player.facts) if isinstance(player, Telling) else {}
+        except ModelError as error:
+            return BackendResult(backend, error=error.message, details=error.details), []
+        except GateError as error:
+            return BackendResult(backend, samples, failures=(error.message,)), []
+        failures = gate.failures(self.bundle.manifest, outputs)
+        return BackendResult(backend, samples, outputs, failures=failures, facts=facts), answers
+
+    def _answers(self, player: Player, vectors: Golden, replaying: Step) -> list[Arrays]:
+        play = _checked(player, self.bundle.manifest)
+        return [play(inputs) for inputs in replaying.track(vectors.inputs, len(vectors.inputs))]
+
+    def _beside(self, result: BackendResult, answers: list[Arrays], expected: list[Arrays]) -> BackendResult:
+        beside = twin.compare(answers, expected, twin.bound(self.bundle.manifest))
+        differing = tuple(str(each) for each in beside.values() if not each.passed)
+        return replace(result, beside=beside, failures=(*result.failures, *differing))
+
+    def _traced(self, result: BackendResult, vectors: Golden) -> BackendResult:
+        """Look at the sample that showed a difference first; at the first one where the gate alone is missed."""
+        number = min((each.sample for each in result.beside.values() if not each.passed), default=0)
+        found = trace(self.device, self.bundle, result.backend, vectors.inputs[number], vectors.inputs[0])
+        return replace(result, trace=found)
 
 
 def decibels(metrics: Metrics) -> str:

@@ -66,6 +66,9 @@ RUNTIMES = {
 }
 """By the manifest's ``runtime``."""
 
+GOLDEN = ("golden/inputs.npz", "golden/outputs.npz")
+"""What the page shows as samples and tests itself with."""
+
 LITERT_DTYPES = ("float32", "int32")
 
 SEMVER = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
@@ -172,7 +175,7 @@ def _service_worker(manifest: Manifest, made: list[File]) -> File:
     hashes = {entry.path: bytes.fromhex(entry.sha256) for entry in manifest.files}
     hashes |= {file.path: hashlib.sha256(file.bytes()).digest() for file in made}
     first = {file.path for file in made if file.first_visit}
-    first |= {path for path in hashes if path in manifest.artifact or path.startswith("golden/")}
+    first |= {path for path in hashes if path in manifest.artifact or path in GOLDEN}
     integrity = {path: f"sha256-{base64.b64encode(hashes[path]).decode()}" for path in sorted(first)}
     others = {path: digest.hex() for path, digest in sorted(hashes.items()) if path.startswith("runtime/")}
     facts = {

@@ -11,7 +11,7 @@ from edgepack.model import Model
 from edgepack.spec import Arrays
 from edgepack.target import Artifact, Audit, File, Runner, Samples, Tool
 
-from . import audit, integration
+from . import audit, integration, traced
 from .node import Node, Npm
 from .runner import NodeRunner
 
@@ -46,6 +46,10 @@ class TFJS:
     def audit(self, artifact: Artifact) -> Audit:
         """Read what is in the files. Raises UsageError."""
         return audit.audit(artifact.main)
+
+    def traced(self, artifact: Artifact, out: Path) -> Artifact:
+        """See traced.with_layers."""
+        return traced.with_layers(artifact, out)
 
     def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
         """See integration.files."""

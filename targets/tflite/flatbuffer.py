@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
@@ -221,22 +220,3 @@ def write(model: Any) -> bytes:
 
 def _indices(values: Any) -> tuple[int, ...]:
     return tuple(int(i) for i in (values if values is not None else []) if i >= 0)
-
-
-def dequantize(stored: Any, quantization: Quantization | None) -> Any:
-    """Real values, float32, of stored integers; other values as they are."""
-    if quantization is None or quantization.scale == 0:
-        return stored
-    return (stored.astype(np.float32) - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
-
-
-def quantize(real: Any, spec: TensorSpec) -> Any:
-    """The stored integers for real values: rounded to the nearest, clamped (as LiteRT's QUANTIZE does)."""
-    if spec.quantization is None or spec.quantization.scale == 0:
-        return np.asarray(real).astype(spec.dtype)
-    limits = np.iinfo(spec.dtype)
-    stored = (
-        np.rint(np.asarray(real, np.float32) / np.float32(spec.quantization.scale))
-        + spec.quantization.zero_point
-    )
-    return np.clip(stored, limits.min, limits.max).astype(spec.dtype)

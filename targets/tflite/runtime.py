@@ -9,21 +9,26 @@ from typing import Any
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgepack.errors import ModelError
+from edgepack.quantization import dequantize, quantize
 from edgepack.spec import Array, Arrays, Quantization, Signature
 from edgepack.target import Artifact
 
-from .flatbuffer import ModelView, dequantize, quantize
+from .flatbuffer import ModelView
+
+REFERENCE = "reference"
+"""The backend with the plain kernels: those that older runtimes have on 32-bit Arm, and microcontrollers."""
 
 
 class LiteRTRunner:
     """Real values in and out (see edgepack.target.Runner); what is quantized is converted at the boundary."""
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, backend: str = "") -> None:
         self._data = artifact.main.read_bytes()
         view = ModelView(self._data)
         self.signature: Signature = view.signature
         self._kinds = {op.name: op.kind for op in view.ops if op.subgraph == 0}
-        self._fast = _open(self._data)
+        kernels = OpResolverType.BUILTIN_REF if backend == REFERENCE else OpResolverType.AUTO
+        self._fast = _open(self._data, experimental_op_resolver_type=kernels)
         self._slow: Any = None
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:

@@ -43,10 +43,10 @@ class TFLite:
         return TFLiteLowering(data, model.signature, calibration)
 
     def open(self, artifact: Artifact, backend: str = "") -> LiteRTRunner:
-        """Load into LiteRT on this machine. Raises ModelError."""
+        """Load into LiteRT on this machine; the backend ``reference`` has its plain kernels. Raises ModelError."""
         from .runtime import LiteRTRunner
 
-        return LiteRTRunner(artifact)
+        return LiteRTRunner(artifact, backend)
 
     def backends(self, runner: Runner, inputs: Arrays) -> Mapping[str, str]:
         """Nothing to tell: an app chooses no backend."""
@@ -55,6 +55,13 @@ class TFLite:
     def audit(self, artifact: Artifact) -> Audit:
         """Read what is in the file. Raises UsageError."""
         return audit.audit(artifact.main.read_bytes())
+
+    def traced(self, artifact: Artifact, out: Path) -> Artifact:
+        """See traced.with_layers."""
+        from .traced import with_layers
+
+        (out / artifact.files[0]).write_bytes(with_layers(artifact.main.read_bytes()))
+        return Artifact(out, artifact.files)
 
     def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
         """See integration.files."""

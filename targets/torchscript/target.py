@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from edgepack.bundle.manifest import Manifest
+from edgepack.errors import ModelError
 from edgepack.model import Model
 from edgepack.spec import Arrays
 from edgepack.target import Artifact, Audit, File, Lowering, Runner, Samples, Tool
@@ -48,6 +49,12 @@ class TorchScript:
         from . import audit
 
         return audit.audit(artifact.main.read_bytes())
+
+    def traced(self, artifact: Artifact, out: Path) -> Artifact:
+        """Not offered: the lite interpreter gives what the file's own code returns. Raises ModelError."""
+        raise ModelError(
+            "PyTorch's lite interpreter gives no layers there.", "The report compares them on this machine."
+        )
 
     def kit(self, manifest: Manifest, golden: Arrays) -> Iterable[File]:
         """See integration.files."""

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from edgepack.quantization import dequantize, quantize
 from edgepack.spec import Precision, Quantization, Signature, TensorSpec
 from edgepack.target import Artifact, Audit, AuditOp, File, Op
 
@@ -30,18 +31,24 @@ class Runner:
     def __init__(self, artifact, backend=""):
         table, self.stored = json.loads(artifact.main.read_text()), np.load(artifact.folder / "weights.npz")
         self.weights = {name: np.float32(step) * self.stored[name] for name, step in table["steps"].items()}
-        self.dtype = "int8" if table["io"] else "float32"
+        self.dtype, (taken, given) = "int8" if table["io"] else "float32", table["ends"]
         scales = [Quantization(scale, 0) for scale in table["io"]] if table["io"] else [None, None]
-        ends = [(name, tuple(shape), self.dtype) for name, shape in table["ends"]]
-        specs = [TensorSpec(*end, scale) for end, scale in zip(ends, scales, strict=True)]
-        self.signature = Signature((specs[0],), (specs[1],))
+        ends = (
+            [given]
+            if "traced" not in table
+            else [(name, (1, w.shape[1])) for name, w in self.weights.items()]
+        )
+        outputs = tuple(TensorSpec(name, tuple(shape), self.dtype, scales[1]) for name, shape in ends)
+        self.signature = Signature((TensorSpec(taken[0], tuple(taken[1]), self.dtype, scales[0]),), outputs)
 
     def layers(self, inputs):
-        x = np.float32(inputs[self.signature.inputs[0].name]).reshape(1, -1)
+        (spec,) = self.signature.inputs
+        x = dequantize(quantize(inputs[spec.name], spec), spec.quantization).reshape(1, -1)
         return {name: (x := np.tanh(x @ weight)) for name, weight in self.weights.items()}
 
     def __call__(self, inputs):
-        return {self.signature.outputs[0].name: [*self.layers(inputs).values()][-1]}
+        made = self.layers(inputs)
+        return {s.name: dequantize(quantize(made[s.name], s), s.quantization) for s in self.signature.outputs}
 
 
 class Fake:
@@ -53,6 +60,10 @@ class Fake:
         ops = tuple(AuditOp(name, "DENSE", run.dtype, run.stored[name].nbytes) for name in run.weights)
         size = {run.dtype: sum(op.bytes for op in ops)}
         return Audit(ops, run.signature, {run.dtype: len(ops)}, size, run.dtype == "int8", {"numpy": "2"})
+
+    def traced(self, artifact, out):
+        (out / "model.json").write_text(json.dumps(json.loads(artifact.main.read_text()) | {"traced": True}))
+        return Artifact(out, artifact.files)
 
     def kit(self, manifest, golden):
         yield File("use.txt", f"feed {manifest.inputs[0].name}, read {manifest.outputs[0].name}\n")

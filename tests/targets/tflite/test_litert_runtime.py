@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from edgepack.quantization import dequantize, quantize
 from edgepack.spec import Quantization, TensorSpec
-from edgepack.targets.tflite.flatbuffer import dequantize, quantize
 from edgepack.targets.tflite.target import target as tflite
 
 L = keras.layers

@@ -1,0 +1,86 @@
+"""WebKitGTK's own small browser, on a display that nobody sees: found on this machine, never downloaded."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..bundle.reader import Bundle
+from ..errors import MissingToolError
+from ..target import Tool
+from .driven import Start, driven
+from .engine import Page
+from .profiles import Profile
+from .xvfb import XvfbTool, display
+
+PROGRAM = "MiniBrowser"
+PLACES = ("lib/*-linux-*/webkit2gtk-4.1", "lib/webkit2gtk-4.1", "libexec/webkit2gtk-4.1")
+"""Below /usr: it comes with the library, and is on no path."""
+
+INSTALL = f"Install WebKitGTK 4.1 with its {PROGRAM} (Debian: apt-get install libwebkit2gtk-4.1-0)."
+
+
+class WebKitTool:
+    """The browser (see edgepack.target.Tool)."""
+
+    name = "webkitgtk"
+
+    def verify(self) -> str:
+        program = self.program()
+        with tempfile.TemporaryDirectory() as home, display(Path(home), os.environ) as shown:
+            try:  # it does not even tell its version without a display
+                done = subprocess.run(
+                    [program, "--version"],
+                    env={**os.environ, **shown},
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                )
+            except (OSError, subprocess.TimeoutExpired) as error:
+                raise MissingToolError(f"{program} does not run: {error}.", INSTALL) from error
+        found = re.search(r"\d+(\.\d+)+", done.stdout)
+        if found is None:
+            raise MissingToolError(f"{program} does not run.", INSTALL, done.stderr.strip()[-2000:])
+        return found[0]
+
+    def program(self) -> str:
+        """Where it is. Raises MissingToolError."""
+        places = [str(place) for pattern in PLACES for place in sorted(Path("/usr").glob(pattern))]
+        found = shutil.which(PROGRAM) or shutil.which(PROGRAM, path=os.pathsep.join(places))
+        if found is None:
+            raise MissingToolError(
+                f"This device needs WebKitGTK's {PROGRAM}, which is not installed.", INSTALL
+            )
+        return found
+
+
+class WebKit:
+    """See edgepack.devices.engine.Engine."""
+
+    def tools(self) -> Sequence[Tool]:
+        return XvfbTool(), WebKitTool()
+
+    @contextmanager
+    def page(self, bundle: Bundle, profile: Profile) -> Iterator[Page]:
+        program = WebKitTool().program()
+
+        def command(start: Start) -> list[str]:
+            flags = [
+                "--private",
+                f"--proxy=http://{start.host}",
+                f"--ignore-host={start.host}",
+                "--enable-dns-prefetching=false",
+                "--enable-webrtc=false",
+            ]
+            if os.geteuid():  # root cannot make the sandbox
+                flags.append("--enable-sandbox")
+            return [program, *flags, start.page]
+
+        with driven(bundle, command) as page:
+            yield page
