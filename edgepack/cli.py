@@ -121,12 +121,7 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Where to replay it; repeat. [host]")
 @click.option("--trace", "traced", is_flag=True, help="Where it fails, find the first layer that differs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option(
-    "--junit",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the results as JUnit XML.",
-)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="JUnit XML.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def verify(
     bundle: Path, devices: tuple[str, ...], traced: bool, as_json: bool, junit: Path | None, debug: bool
@@ -166,7 +161,7 @@ def bench(
     a shuffled order, so that what drifts drifts for all. Bundles for a web page
     run in Node. These are no times of a phone or a board.
 
-    
+    \b
     first     the first call of a fresh process
     median    of all later calls: the runtime alone, on inputs as it stores them
     p90       nine of ten calls are faster

@@ -77,35 +77,45 @@ def _suite(bundle: Bundle, result: DeviceResult) -> Element:
 
 
 def _metrics(result: BackendResult) -> Iterable[Element]:
+    """What was measured, as properties."""
     for output, metrics in result.outputs.items():
         for name in METRICS:
             value = getattr(metrics, name)
             if value is not None:
-                where = "/".join(filter(None, (result.backend, output, name)))
-                yield _element("property", name=where, value=f"{value:.6g}")
+                yield _property(result, f"{output}/{name}", f"{value:.6g}")
+    for output, beside in result.beside.items():
+        yield _property(result, f"{output}/beside_here_max_abs", f"{beside.max_abs:.6g}")
+    for name, told in result.facts.items():
+        yield _property(result, name, told)
+
+
+def _property(result: BackendResult, name: str, value: str) -> Element:
+    return _element("property", name=f"{result.backend}/{name}".removeprefix("/"), value=value)
 
 
 def _cases(bundle: Bundle, result: DeviceResult, backend: BackendResult) -> Iterable[Element]:
     """One for each output; and one for the backend as a whole, where something was said that is of no single output."""
     manifest = bundle.manifest
+    words = backend.trace.words if backend.trace else ""
+    said = "\n".join(filter(None, (backend.details, words)))
     where = ".".join(filter(None, (manifest.bundle_name, result.device, backend.backend)))
     if backend.error:
         case = _element("testcase", classname=where, name="runs the bundle")
-        _say(case, "skipped" if result.passed else "error", [backend.error], backend.details)
+        _say(case, "skipped" if result.passed else "error", [backend.error], said)
         yield case
         return
     told: set[str] = set()
     for name, metrics in backend.outputs.items():
-        of_output = set(gate.failures(manifest, {name: metrics}))
+        of_output = {*gate.failures(manifest, {name: metrics}), str(backend.beside.get(name, ""))}
         own = [failure for failure in backend.failures if failure in of_output]
         told.update(own)
         case = _element("testcase", classname=where, name=name)
-        _say(case, "failure", own)
+        _say(case, "failure", own, said)
         yield case
     others = [failure for failure in backend.failures if failure not in told]
     if others or not backend.outputs:
         case = _element("testcase", classname=where, name="answers as the original does")
-        _say(case, "failure", others, backend.details)
+        _say(case, "failure", others, said)
         yield case
 
 

@@ -51,14 +51,21 @@ def run(request: Request) -> int:
         UsageError: no such device, no bundle or a changed one, or one that a device is not for.
         MissingToolError: a device needs what is not installed; then nothing is verified.
     """
-    chosen = [devices.find(name) for name in dict.fromkeys(request.devices or ("host",))]
     if request.junit:
         junit.remove(request.junit)
+    chosen = [devices.find(name) for name in dict.fromkeys(request.devices or ("host",))]
     with reader.opened(request.path) as bundle:
-        return _run(bundle, chosen, request)
+        results = _replayed(bundle, chosen, request.traced)
+        if request.junit:
+            junit.write(request.junit, bundle, results)
+    passed = all(result.passed for result in results)
+    if request.as_json:
+        click.echo(json.dumps(_as_json(bundle, results, passed), indent=2))
+    return 0 if passed else GateError.exit_code
 
 
-def _run(bundle: Bundle, chosen: list[Device], request: Request) -> int:
+def _replayed(bundle: Bundle, chosen: list[Device], traced: bool) -> list[DeviceResult]:
+    """What came of it, device by device; people have seen it."""
     for device in chosen:
         device.backends(bundle)
         for tool in device.tools():
@@ -66,14 +73,9 @@ def _run(bundle: Bundle, chosen: list[Device], request: Request) -> int:
     console = Console()
     with console:
         console.heading(f"{bundle.manifest.bundle_name}: every file as built")
-        results = [_replay(device, bundle, request.traced, console.lane()) for device in chosen]
+        results = [_replay(device, bundle, traced, console.lane()) for device in chosen]
     _show(console, bundle, chosen, results)
-    passed = all(result.passed for result in results)
-    if request.junit:
-        junit.write(request.junit, bundle, results)
-    if request.as_json:
-        click.echo(json.dumps(_as_json(bundle, results, passed), indent=2))
-    return 0 if passed else GateError.exit_code
+    return results
 
 
 def _replay(device: Device, bundle: Bundle, traced: bool, listener: Listener) -> DeviceResult:

@@ -15,6 +15,8 @@ from small_bundle import manifest
 from edgepack import junit
 from edgepack.bundle.reader import Bundle
 from edgepack.devices.replay import BackendResult, DeviceResult
+from edgepack.devices.trace import Trace
+from edgepack.devices.twin import EXACT, Beside
 from edgepack.errors import UsageError
 from edgepack.parity import Metrics
 
@@ -70,7 +72,9 @@ def test_a_device_is_a_suite_and_a_backend_and_output_a_case() -> None:
     both = {"y": GOOD, "z": BAD}
     root = rendered(
         device(
-            BackendResult("wasm", 3, both, (MISSED,)), BackendResult("webgl", 3, {"y": GOOD}), name="chrome"
+            BackendResult("wasm", 3, both, failures=(MISSED,)),
+            BackendResult("webgl", 3, {"y": GOOD}),
+            name="chrome",
         ),
         device(BackendResult("", 3, {"y": GOOD})),
     )
@@ -95,6 +99,21 @@ def test_the_suite_tells_the_bundle_and_what_was_measured() -> None:
     assert "wasm/z/argmax_agreement" not in told
 
 
+def test_what_differs_from_this_machine_is_told_of_its_output_with_the_layer_to_blame() -> None:
+    beside = Beside("z", EXACT, max_abs=0.25, sample=1, index=(0, 2), device=1.0, twin=0.75)
+    result = BackendResult(
+        "", 3, {"y": GOOD, "z": GOOD}, {"z": beside}, (str(beside),), facts={"arena": "9 kB"},
+        trace=Trace("conv", "The first layer that differs is conv."),
+    )  # fmt: skip
+    root = rendered(device(result))
+    assert [found for _, _, found in cases(root)] == [[], ["failure"]]
+    (failure,) = root.iter("failure")
+    assert failure.get("message") == str(beside)
+    assert failure.text == f"{beside}\nThe first layer that differs is conv."
+    told = {each.get("name"): each.get("value") for each in root.iter("property")}
+    assert (told["z/beside_here_max_abs"], told["arena"]) == ("0.25", "9 kB")
+
+
 def test_there_are_no_times() -> None:
     assert b"time" not in junit.render(BUNDLE, [device(BackendResult("", 3, {"y": GOOD}))])
 
@@ -105,8 +124,8 @@ def test_there_are_no_times() -> None:
         ((BackendResult("webgpu", error="no kernel"),), [["error"]]),
         ((BackendResult("wasm", 3, {"y": GOOD}), BackendResult("webgpu", error="no kernel")), [[], ["skipped"]]),
         ((BackendResult("wasm", 3, failures=("there is no output 'y'",)),), [["failure"]]),
-        ((BackendResult("wasm", 3, {"y": GOOD}, ("differs from its twin",)),), [[], ["failure"]]),
-        ((BackendResult("wasm", 3, {"z": BAD}, (MISSED, "differs from its twin")),), [["failure"], ["failure"]]),
+        ((BackendResult("wasm", 3, {"y": GOOD}, failures=("differs from its twin",)),), [[], ["failure"]]),
+        ((BackendResult("wasm", 3, {"z": BAD}, failures=(MISSED, "differs from its twin")),), [["failure"], ["failure"]]),
     ],
 )  # fmt: skip
 def test_it_is_red_where_the_device_did_not_pass(
@@ -124,7 +143,7 @@ def test_any_text_is_text(name: str, backend: str, details: str, failures: list[
     """Names and reasons come from bundles of strangers, and from browsers."""
     root = rendered(
         device(
-            BackendResult(backend, 3, {name: BAD}, tuple(failures), details=details),
+            BackendResult(backend, 3, {name: BAD}, failures=tuple(failures), details=details),
             BackendResult(backend, error=f"it said {details}", details=details),
             name=name,
         )

@@ -39,7 +39,7 @@ def read(folder: Path) -> dict[str, Array]:
             raise ValueError("it is too large")
         table = json.loads(path.read_bytes())
         return {str(name): np.array([float(value) for value in values]) for name, values in table.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(
             f"{NAME} cannot be read: {error}.", "Get the bundle again from where it was built."
         ) from error

@@ -94,7 +94,7 @@ def tell_the_truth(folder):
 def self_tested(there, query=""):
     """What a program that drives the browser gets: the title, and the result."""
     there.page.goto(f"{there.url}selftest.html{query}")
-    there.page.wait_for_function("/^(PASS|FAIL)/.test(document.title)", timeout=PATIENCE)
+    expect(there.page).to_have_title(re.compile("^(PASS|FAIL)"), timeout=PATIENCE)
     result = there.page.locator("#result")
     found = json.loads(result.text_content())
     assert result.get_attribute("data-passed") == str(found["passed"]).lower()
