@@ -91,5 +91,8 @@ def _failures(result: DeviceResult) -> list[str]:
         for each in result.backends
         for failure in each.failures
     ]
-    cannot = [f"{result.device} cannot run this bundle: {each.error}" for each in result.backends]
+    cannot = [
+        f"{result.device} cannot run this bundle: {each.error} {each.hint}".rstrip()
+        for each in result.backends
+    ]
     return missed if missed or result.passed else cannot

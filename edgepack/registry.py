@@ -34,7 +34,8 @@ class DriverInfo:
         debian: packages that it needs besides, for a Python driver.
         twin: the backend of this machine (``Target.open``) that has the same kernels; ``None`` where there is none, or it is
             this machine itself.
-        loose: the kinds of ops that the runtime computes in another way there, so that int8 may be a step apart.
+        loose: the ops that the runtime computes in another way there, so that integers may be a step apart:
+            ``PRECISION KIND``.
     """
 
     program: Path | None

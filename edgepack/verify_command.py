@@ -118,7 +118,7 @@ def _explain(console: Console, where: str, bundle: Bundle, result: BackendResult
         console.line(f"{where} misses the gate ({bundle.manifest.gate.expression}) or its twin here:")
         console.line("\n".join(f"  {failure}" for failure in result.failures))
     if result.error:
-        console.line(f"{where} cannot run this bundle: {result.error}")
+        console.line(f"{where} cannot run this bundle: {result.error} {result.hint}".rstrip())
     if result.details:
         console.line(result.details)
     if result.trace:
@@ -178,6 +178,7 @@ def _backend(result: BackendResult) -> dict[str, Any]:
     return {
         "passed": result.passed,
         "error": result.error,
+        "hint": result.hint,
         "samples": result.samples,
         "failures": list(result.failures),
         "outputs": {name: _metrics(each) for name, each in result.outputs.items()},

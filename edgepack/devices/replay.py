@@ -32,6 +32,7 @@ class BackendResult:
         beside: each output beside that of this machine's kernels of the same family; empty where it has none.
         failures: the thresholds of the gate that are not met, and what is not as this machine's kernels have it.
         error: why the bundle cannot run there; then nothing was compared.
+        hint: what to do about that.
         details: what the device itself said, when it could not.
         facts: what it tells of a run besides answers: working memory, say.
         trace: where the runtimes part, if that was asked for.
@@ -43,6 +44,7 @@ class BackendResult:
     beside: Mapping[str, Beside] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
     error: str = ""
+    hint: str = ""
     details: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     trace: Trace | None = None
@@ -117,7 +119,7 @@ class _Replay:
                 replaying.detail = "; ".join(f"{name} {decibels(each)}" for name, each in outputs.items())
                 facts: dict[str, str] = dict(player.facts) if isinstance(player, Telling) else {}
         except ModelError as error:
-            return BackendResult(backend, error=error.message, details=error.details), []
+            return BackendResult(backend, error=error.message, hint=error.hint, details=error.details), []
         except GateError as error:
             return BackendResult(backend, samples, failures=(error.message,)), []
         failures = gate.failures(self.bundle.manifest, outputs)

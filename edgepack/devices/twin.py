@@ -63,15 +63,15 @@ def bounds(audit: Audit, loose: Collection[str]) -> dict[str, Bound]:
     """What kernels of one family owe each other in each layer, by the arithmetic in the artifact; the outputs are layers too.
 
     Args:
-        loose: the kinds of ops that the runtime computes in another way there.
+        loose: the ops that the runtime computes in another way there: ``PRECISION KIND``.
     """
     base, found, loosened = _by_arithmetic(audit), {}, False
     steps = {spec.name: spec.quantization.scale for spec in audit.signature.outputs if spec.quantization}
     for op in audit.ops:
         found[op.name] = MIXED if base == EXACT and loosened else base
-        if base == EXACT and op.kind in loose and not loosened:
+        if base == EXACT and f"{op.precision} {op.kind}" in loose and not loosened:
             loosened = True
-            words = f"the same to one step of int8, as {op.kind} is computed in another way there"
+            words = f"the same to one step, as {op.precision} {op.kind} is computed in another way there"
             found[op.name] = Bound(words, step=1.001 * steps[op.name]) if op.name in steps else MIXED
     return found | {spec.name: base for spec in audit.signature.outputs if spec.name not in found}
 

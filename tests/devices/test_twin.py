@@ -54,15 +54,15 @@ def test_what_kernels_owe_each_other_follows_from_the_arithmetic_in_the_artifact
 
 def test_an_op_that_is_computed_in_another_way_there_may_be_a_step_apart() -> None:
     ends = audit(("CONV_2D", "int8"), ("SOFTMAX", "int8"))
-    within = twin.bounds(ends, {"SOFTMAX"})
+    within = twin.bounds(ends, {"int8 SOFTMAX"})
     assert within["op0"] == EXACT
     assert beside(rows([[0.5, 1 / 256]]), rows([[0.5, 0.0]]), within["y"]).passed
     assert not beside(rows([[0.5, 2 / 256]]), rows([[0.5, 0.0]]), within["y"]).passed
-    assert "SOFTMAX is computed in another way there" in within["y"].words
+    assert "int8 SOFTMAX is computed in another way there" in within["y"].words
 
 
 def test_what_comes_behind_such_an_op_carries_its_roundings_on() -> None:
-    within = twin.bounds(audit(("SOFTMAX", "int8"), ("FULLY_CONNECTED", "int8")), {"SOFTMAX"})
+    within = twin.bounds(audit(("SOFTMAX", "int8"), ("FULLY_CONNECTED", "int8")), {"int8 SOFTMAX"})
     assert within == {"op0": MIXED, "y": MIXED}
 
 
