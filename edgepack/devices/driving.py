@@ -6,6 +6,7 @@ from whoever connects. Here nobody gives orders; what a page can do is to answer
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import math
@@ -26,6 +27,10 @@ from .engine import SCRIPT
 DRIVER = Path(__file__).with_name("drive.js")
 QUESTIONS = "questions"
 GONE = "the page crashed, most likely for want of memory, or went elsewhere"
+BEAT = 1.0
+"""How often a page is told NOTHING, in seconds."""
+
+NOTHING = ":\n\n"
 ROOM = 1_000_000
 """Bytes of an answer that are no numbers: names, complaints."""
 
@@ -39,8 +44,10 @@ class Dialogue:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._writing = threading.Lock()
         self._stream: BufferedIOBase | None = None
-        self._asked, self._answer = 0, b""
+        self._asked = 0
+        self._answer: bytes | None = None
         self._ended = ""
 
     def open(self, stream: BufferedIOBase) -> bool:
@@ -63,18 +70,23 @@ class Dialogue:
         self.wait_until_open()
         with self._changed:
             self._asked += 1
-            self._answer = b""
+            self._answer = None
             line = json.dumps({"number": self._asked, "question": question})
+        self.tell(f"data: {line}\n\n")
+        with self._changed:
+            self._changed.wait_for(lambda: self._answer is not None or self._ended)
+            self._check()
+            return _read(self._answer or b"")
+
+    def tell(self, words: str) -> None:
+        """Write to the page. Raises Ended."""
         assert self._stream is not None
         try:
-            self._stream.write(f"data: {line}\n\n".encode())
+            with self._writing:
+                self._stream.write(words.encode())
         except OSError as error:
             self.end(GONE)
             raise Ended(self._ended) from error
-        with self._changed:
-            self._changed.wait_for(lambda: self._answer or self._ended)
-            self._check()
-            return _read(self._answer)
 
     def answer(self, number: str, data: bytes) -> None:
         """Called by the page; what answers another question than the last is dropped."""
@@ -100,7 +112,7 @@ def _read(data: bytes) -> dict[str, Any]:
         found = json.loads(data)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or not {"answer", "said"} <= found.keys():
+    if not isinstance(found, dict) or "answer" not in found or not isinstance(found.get("said"), list):
         raise Ended("the page's answer cannot be read")
     return found
 
@@ -170,6 +182,10 @@ class DrivingHandler(Handler):
         """Questions for as long as the page is there; the end of the connection is how a crash is known."""
         self._send(HTTPStatus.OK, {"Content-Type": "text/event-stream", **HEADERS})
         dialogue = self.server.dialogue
-        if dialogue.open(self.wfile):
-            select.select((self.connection,), (), ())  # a page sends nothing more here
-            dialogue.end(GONE)
+        if not dialogue.open(self.wfile):
+            return
+        with contextlib.suppress(Ended):
+            # a page sends nothing more here; Firefox lets go of a crashed page's connection when there is something to read
+            while not select.select((self.connection,), (), (), BEAT)[0]:
+                dialogue.tell(NOTHING)
+        dialogue.end(GONE)

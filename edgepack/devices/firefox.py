@@ -39,7 +39,7 @@ PREFERENCES: Mapping[str, Value] = {
     "toolkit.telemetry.reportingpolicy.firstRun": False,
     # what finds its way past a proxy
     "media.peerconnection.enabled": False,
-    "network.dns.disablePrefetch": True,
+    "network.dns.disabled": True,  # addresses in numbers need none
     "network.proxy.failover_direct": False,
     "network.trr.mode": 5,
     "network.webtransport.enabled": False,
