@@ -53,6 +53,9 @@ test-core: venv $(CORE)/done
 test-targets: venv
 	@command -v g++ >/dev/null || sh .ci/need g++
 	@command -v chromium >/dev/null || sh .ci/need chromium
+	@command -v firefox-esr >/dev/null || sh .ci/need firefox-esr
+	@command -v Xvfb >/dev/null || sh .ci/need xvfb
+	@ls /usr/lib/*/webkit2gtk-4.1/MiniBrowser >/dev/null 2>&1 || sh .ci/need libwebkit2gtk-4.1-0
 	.ci/quiet $(BIN)/python samples/digits/prepare.py
 	.ci/quiet $(BIN)/python samples/emotion/prepare.py
 	$(BIN)/python -m pytest tests/targets tests/e2e

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -51,6 +52,38 @@ def litert_bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site") / "under" / "a path"
     write_litert_bundle(folder)
     return folder
+
+
+@pytest.fixture
+def short():
+    """An empty folder for temporary files; browsers make sockets there, whose paths must be short."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def verify(short):
+    """Run the command; (its code, its JSON, its stderr)."""
+
+    def run(folder, *names):
+        flags = [flag for name in names for flag in ("--device", name)]
+        done = subprocess.run(
+            [sys.executable, "-m", "edgepack", "verify", str(folder), *flags, "--json"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": "80", "TMPDIR": str(short)},
+            timeout=300,
+        )
+        return done.returncode, json.loads(done.stdout), done.stderr
+
+    return run
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A bundle to spoil."""
+    write_bundle(tmp_path / "bundle")
+    return tmp_path / "bundle"
 
 
 @pytest.fixture(scope="session")
