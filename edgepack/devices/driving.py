@@ -112,7 +112,7 @@ def _read(data: bytes) -> dict[str, Any]:
         found = json.loads(data)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or not {"answer", "said"} <= found.keys():
+    if not isinstance(found, dict) or "answer" not in found or not isinstance(found.get("said"), list):
         raise Ended("the page's answer cannot be read")
     return found
 

@@ -165,7 +165,7 @@ def test_an_answer_to_another_question_does_not_count(client: Client, ask: Any) 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"no JSON", b"[1]", b'{"answer": 1}', b"[" * 200_000, b"\xff\xfe"],
+    [b"", b"no JSON", b"[1]", b'{"answer": 1}', b'{"answer": 1, "said": 2}', b"[" * 200_000, b"\xff\xfe"],
     ids=lambda body: repr(body[:9]),
 )
 def test_what_the_page_does_not_send_is_no_answer(client: Client, ask: Any, body: bytes) -> None:
