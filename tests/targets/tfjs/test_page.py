@@ -112,6 +112,8 @@ def test_a_page_runs_the_self_test_by_itself(chromium, bundles, device):
         assert there.violations == []
         assert there.overflow <= 0
         assert list(self_tested(there, "?backend=cpu")[1]["backends"]) == ["cpu"]
+        # this Chromium has no WebGPU, which its console says as well
+        there.errors[:] = [said for said in there.errors if "adapters" not in said and "webgpu" not in said]
 
 
 def test_the_page_that_runs_by_itself_tells_a_failure(chromium, bundles, tmp_path):
