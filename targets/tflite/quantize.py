@@ -14,8 +14,8 @@ from edgepack.errors import ModelError
 from edgepack.spec import Precision
 from edgepack.target import Plan
 
-from .borders import finite
 from .calibrate import Ranges
+from .endless import finite
 from .flatbuffer import ModelView, OpView, with_true_boundary
 from .islands import ABSORBED, absorb
 
