@@ -67,7 +67,8 @@ def _describe(frames: Frames, module: torch.nn.Module) -> str:
     inside = next((each for each in running if id(each) in paths), module)
     path, kind = paths[id(inside)], type(inside).__name__
     where = f"the module '{path}' ({kind})" if path else f"the model ({kind})"
-    line = next((_line(frame, number) for frame, number in frames if _is_theirs(frame)), "")
+    theirs = ((frame, number) for frame, number in frames if is_theirs(frame.f_code.co_filename))
+    line = next((_line(frame, number) for frame, number in theirs), "")
     return f"{where}, {line}" if line else where
 
 
@@ -82,8 +83,8 @@ def _module(frame: FrameType) -> object:
     return frame.f_locals.get(first[0]) if first else None
 
 
-def _is_theirs(frame: FrameType) -> bool:
-    name = frame.f_code.co_filename
+def is_theirs(name: str) -> bool:
+    """Whether a file of source is the user's, or of a package that they use; PyTorch's and ours are not."""
     is_library = name.startswith(STDLIB) and "site-packages" not in name
     return not is_library and not name.startswith((OWN, TORCH, "<"))
 

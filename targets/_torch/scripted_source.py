@@ -78,7 +78,8 @@ def _convolution(
     """The op that torch.jit.trace writes for every convolution, as the one that the others write."""
     transposed, output_padding, groups = rest[:3]
     if transposed:
-        return aten.convolution(value, weight, bias, stride, padding, dilation, True, output_padding, groups)
+        kind = {3: aten.conv_transpose1d, 4: aten.conv_transpose2d, 5: aten.conv_transpose3d}[weight.dim()]
+        return kind(value, weight, bias, stride, padding, output_padding, groups, dilation)
     plain = {3: aten.conv1d, 4: aten.conv2d, 5: aten.conv3d}[weight.dim()]
     return plain(value, weight, bias, stride, padding, dilation, groups)
 

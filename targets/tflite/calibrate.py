@@ -12,7 +12,7 @@ from edgepack.events import Step
 from edgepack.spec import Signature
 from edgepack.target import Samples
 
-from .flatbuffer import SIGNATURE_KEY
+from .flatbuffer import SIGNATURE_KEY, ModelView
 
 Ranges = dict[str, Any]  # tensor name -> {"min": array, "max": array}, as the quantizer takes them
 
@@ -36,9 +36,24 @@ def calibrate(float32: bytes, signature: Signature, samples: Samples, step: Step
     for sample in step.track(samples, len(samples)):
         # one at a time: given an iterator, the calibrator would first make a list of it
         collector.calibrate({SIGNATURE_KEY: [dict(sample)]}, manager)
-    ranges: Ranges = collector.get_model_qsvs()
+    ranges = _in_rank(collector.get_model_qsvs(), ModelView(float32))
     for spec in signature.inputs:
         if spec.range is not None and spec.name in ranges:
             low, high = spec.range
             ranges[spec.name] = {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
+    return ranges
+
+
+def _in_rank(ranges: Ranges, view: ModelView) -> Ranges:
+    """The ranges with as many dimensions as their tensors have.
+
+    Where a constant takes its scale from a result, the quantizer asks for that; of what it measures, the rank is any.
+    """
+    for graph in view.model.subgraphs:
+        for tensor in graph.tensors:
+            found = ranges.get((tensor.name or b"").decode(errors="replace"), {})
+            rank = len(tensor.shape) if tensor.shape is not None else 0
+            found.update(
+                {edge: np.reshape(value, [1] * rank) for edge, value in found.items() if np.size(value) == 1}
+            )
     return ranges

@@ -15,6 +15,7 @@ from edgepack.spec import Precision
 from edgepack.target import Plan
 
 from .calibrate import Ranges
+from .endless import finite
 from .flatbuffer import ModelView, OpView, with_true_boundary
 from .islands import ABSORBED, absorb
 
@@ -63,7 +64,8 @@ def weight_bytes(view: ModelView, op: OpView) -> int:
 
 def quantize(float32: bytes, view: ModelView, plan: Plan, ranges: Ranges | None) -> bytes:
     """The file of a plan. Raises ModelError when the quantizer refuses it."""
-    ranges = _widened(view, ranges, plan) if ranges is not None else None
+    if ranges is not None:
+        float32, ranges = finite(float32, view, _widened(view, ranges, plan))
     tool = quantizer.Quantizer(float32, _recipe(view, plan).get_quantization_recipe())
     try:
         result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)

@@ -1,4 +1,4 @@
-"""A program of torch.export, rewritten in place so that the converter leaves fewer ops and transposes.
+"""A program of torch.export, rewritten in place so that the converter leaves fewer ops and transposes, and knows those that there are.
 
 Batch normalisation is folded into the convolution or linear layer before it. The converter would do the same, but only
 where no transpose is between the two, as in a Conv1d; and a program that is traced four times on its way is better small.
@@ -13,14 +13,26 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
+from . import torch_convolutions, torch_pools
+from .torch_convolutions import TRANSPOSED
+
 _aten = torch.ops.aten
-_LAYERS = {_aten.conv1d.default, _aten.conv2d.default, _aten.conv3d.default, _aten.linear.default}
-"""Their arguments begin with (x, weight, bias), and the weight with its output channels."""
+_LAYERS = {
+    _aten.conv1d.default,
+    _aten.conv2d.default,
+    _aten.conv3d.default,
+    _aten.linear.default,
+    *TRANSPOSED,
+}
+"""Their arguments begin with (x, weight, bias), and the weight with its output channels; transposed, those come second."""
 
 
 def simplify(exported: ExportedProgram) -> None:
     """Compute the same by fewer ops; weights that change are new tensors."""
+    torch_convolutions.spell_padding(exported)
     _fold_normalisations(exported)
+    torch_convolutions.spell_transposed(exported)
+    torch_pools.spell(exported)
     _keep_channels_last(exported)
     exported.graph_module.recompile()
 
@@ -64,6 +76,8 @@ def _can_fold(layer: Node, norm: Node, names: Mapping[str, str]) -> bool:
         return False
     if layer.target == _aten.linear.default and layer.meta["val"].ndim != 2:
         return False  # its channels are the last axis, those of the normalisation the second
+    if layer.target in TRANSPOSED and layer.args[6:7] not in ((), (1,)):
+        return False  # the weight has the channels of one group
     if norm.args[2] is None:
         return False
     stored = [each for each in (*layer.args[1:3], *norm.args[1:5]) if each is not None]
@@ -84,7 +98,8 @@ def _fold(state: dict[str, Any], names: Mapping[str, str], layer: Node, norm: No
     epsilon: Any = norm.args[7]
     factor = value(scale, 1.0) * torch.rsqrt(value(variance, 1.0) + epsilon)
     kernel = value(weight, 0.0)
-    folded = kernel * factor.reshape(-1, *[1] * (kernel.ndim - 1))
+    axis = 1 if layer.target in TRANSPOSED else 0
+    folded = kernel * factor.reshape([-1 if dim == axis else 1 for dim in range(kernel.ndim)])
     replace(state, names[weight.name], folded.float())
     offset = (value(bias, 0.0) - value(mean, 0.0)) * factor + value(shift, 0.0)
     replace(state, names[shift.name], offset.float())

@@ -8,14 +8,14 @@ import traceback
 from pathlib import Path
 
 import torch
+from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from edgepack.errors import ModelError
 
 from .._torch.files import first_line
-from .._torch.places import raised_in
-
-TORCH = str(Path(torch.__file__).parent)
+from .._torch.outputs import dtype_name
+from .._torch.places import is_theirs, raised_in
 
 
 def not_exported(error: Exception, network: torch.nn.Module) -> ModelError:
@@ -40,6 +40,20 @@ def not_exported(error: Exception, network: torch.nn.Module) -> ModelError:
     )
 
 
+def refuse_complex(exported: ExportedProgram) -> None:
+    """Raise a ModelError for the first op that makes a complex number, which TensorFlow Lite computes nothing with."""
+    for node in exported.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, torch.Tensor) and value.is_complex():
+            where = _where(module_of(node), _traced_line(node))
+            op = str(node.target).removesuffix(".default")
+            raise ModelError(
+                f"TensorFlow Lite has no ops on complex numbers: {op} gives {dtype_name(value.dtype)}{where}.",
+                "Compute with real numbers: a spectrogram is a conv1d with windowed sines and cosines as its weights; "
+                "or leave that part to the app.",
+            )
+
+
 def not_lowered(error: Exception) -> ModelError:
     """Of an error that litert-torch raised."""
     node = _node(error)
@@ -59,11 +73,11 @@ def not_lowered(error: Exception) -> ModelError:
     text = str(error)
     said = re.search(r'error: (?:"(?P<module>[^"/;]*).*\)\): )?(?P<what>.*)', text)
     line = re.search(r'(?P<file>[^\s"(]+\.py)"?:(?P<number>\d+):\d+', text)
-    where = _where(
-        said["module"] or "" if said else "", _line(line["file"], int(line["number"])) if line else ""
-    )
+    place = _line(line["file"], int(line["number"])) if line and is_theirs(line["file"]) else ""
+    where = _where(said["module"] or "" if said else "", place)
+    what = said["what"].partition(": %")[0] if said else first_line(error)  # then come pages of MLIR
     return ModelError(
-        f"The converter refused the model{where}: {said['what'] if said else first_line(error)}",
+        f"The converter refused the model{where}: {what}",
         "Write that statement with other ops. Run with --debug to see all that it says.",
         text[-2000:],
     )
@@ -96,8 +110,8 @@ def module_of(node: torch.fx.Node) -> str:
 
 def _traced_line(node: torch.fx.Node) -> str:
     found = re.findall(r'File "(.*)", line (\d+)', node.stack_trace or "")
-    own = [(file, number) for file, number in found if not file.startswith(TORCH)] or found
-    return _line(own[-1][0], int(own[-1][1])) if own else ""
+    theirs = [(file, int(number)) for file, number in found if is_theirs(file)]
+    return _line(*theirs[-1]) if theirs else ""
 
 
 def _line(file: str, number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from typing import Any
 
 import torch
@@ -25,19 +26,22 @@ def fold(module: GraphModule) -> None:
 
 
 def _computed(module: GraphModule, node: Node) -> torch.Tensor | None:
-    if not is_op(node) or torch.Tag.nondeterministic_seeded in node.target.tags:  # type: ignore[union-attr]
+    """The tensor that an op gives, or that is taken out of what one gives several in; ``None`` where it is no constant."""
+    is_item = node.target is operator.getitem
+    op: Any = node.args[0] if is_item else node
+    if not is_op(op) or torch.Tag.nondeterministic_seeded in op.target.tags:
         return None
-    known = [constant(module, source) for source in node.all_input_nodes]
+    known = [constant(module, source) for source in op.all_input_nodes]
     sources = [tensor for tensor in known if tensor is not None]
     found = node.meta.get("val")
     if len(sources) < len(known) or not isinstance(found, torch.Tensor):
         return None
     if _bytes(found) > sum(map(_bytes, sources)) + SMALL:
         return None
-    values: Any = map_arg((node.args, node.kwargs), lambda source: constant(module, source))
+    values: Any = map_arg((op.args, op.kwargs), lambda source: constant(module, source))
     with torch.no_grad():
-        made: torch.Tensor = node.target(*values[0], **values[1])  # type: ignore[operator]
-    return made
+        made = op.target(*values[0], **values[1])
+    return made[node.args[1]].clone() if is_item else made  # type: ignore[no-any-return]
 
 
 def _bytes(tensor: torch.Tensor) -> int:

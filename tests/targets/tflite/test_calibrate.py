@@ -3,14 +3,18 @@
 import keras
 import numpy as np
 import pytest
+import torch
 from ai_edge_quantizer import calibrator, recipe, recipe_manager
 from ai_edge_quantizer.utils import qsv_utils
+from torch import nn
 
 from edgepack.events import Step
 from edgepack.model import LoadRequest
 from edgepack.targets._tf import framework
+from edgepack.targets._torch import framework as torch_framework
 from edgepack.targets.tflite.calibrate import calibrate
 from edgepack.targets.tflite.convert import convert
+from edgepack.targets.tflite.target import target as tflite
 from edgepack.wrap import InputWrap, Wrap
 
 L = keras.layers
@@ -88,3 +92,27 @@ def test_several_emits_calibrate_once_and_float_ones_not_at_all(bench, draw, sma
     bench.emit(lowering, "int16x8")
     bench.emit(lowering, "int8", io="float")
     assert samples.read == 1
+
+
+class Embedding(nn.Module):
+    """Its last steps have constants beside what is computed: a class token, the least length."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.layer = nn.Linear(8, 8)
+
+    def forward(self, x):
+        joined = torch.cat([self.token, torch.relu(self.layer(x))], 1)
+        return nn.functional.normalize(joined.mean(1))
+
+
+def test_a_constant_that_takes_its_scale_from_a_result(bench):
+    torch.manual_seed(0)
+    model = torch_framework.adopt(
+        Embedding().eval(), LoadRequest("model", shapes={"x": ((1, 5, 8), "float32")})
+    )
+    random = np.random.default_rng(0)
+    samples = [{"x": random.normal(size=(1, 5, 8)).astype(np.float32)} for _ in range(24)]
+    runner = tflite.open(bench.emit(bench.lower(model, samples), "int8"))
+    assert bench.worst_db(model, runner, samples) >= 25

@@ -1,5 +1,7 @@
 """What cannot be converted is named with its module and its line, and with a way round."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from edgepack.errors import ModelError
 from edgepack.spec import Signature, TensorSpec
 from edgepack.targets._torch.model import Program
 from edgepack.targets.tflite.torch_convert import convert
+from edgepack.targets.tflite.torch_errors import not_lowered
 
 
 class Inner(nn.Module):
@@ -52,6 +55,13 @@ def test_an_op_that_tflite_lacks():
     )
 
 
+def test_a_spectrum():
+    message = refusal(lambda x: torch.stft(x.flatten()[None], 16, return_complex=True).abs())
+    assert message.startswith(
+        "TensorFlow Lite has no ops on complex numbers: aten.stft gives complex64 in 'inner' at test_torch_errors.py:"
+    )
+
+
 def test_control_flow_on_values():
     def branch(x):
         if x.sum() > 0:
@@ -85,11 +95,15 @@ def test_an_op_of_ones_own():
     assert "edgepack_tests.own, used in 'inner'" in refusal(own)
 
 
-def test_what_only_the_converters_passes_refuse():
-    message = refusal(lambda x: torch.fft.fft(x).abs())
-    assert message.startswith("The converter refused the model")
-    assert "test_torch_errors.py:" in message
-    assert "fft" in message
+@pytest.mark.parametrize("file", [__file__, torch.nn.__file__])
+def test_what_only_the_converters_passes_refuse(file):
+    said = f"{file}:1:0: error: failed to legalize operation 'mhlo.convolution': %160 = many pages"
+    message = not_lowered(RuntimeError(f"Failed to run converter passes: {said}")).message
+    where = f" at {Path(file).name}:1" if file == __file__ else ""  # a line of PyTorch's own is no place
+    assert message.startswith(f"The converter refused the model{where}")
+    assert "failed to legalize operation 'mhlo.convolution'" in message
+    assert "pages" not in message
+    assert "__init__.py" not in message
 
 
 def test_complex_weights():

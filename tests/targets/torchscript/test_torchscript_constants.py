@@ -23,6 +23,15 @@ def test_ranges_and_tables_of_no_input_are_constants(bench):
     assert not {"arange", "eye", "sin", "slice"} & set(kinds(graph_of(bench(function, x=(2, 3, 4)))))
 
 
+def test_the_places_of_a_grid_are_constants(bench):
+    def boxes(m, x):
+        rows, columns = torch.meshgrid(torch.arange(3), torch.arange(4), indexing="ij")
+        low, high = torch.stack([rows, columns], -1).float().chunk(2, -1)
+        return x.exp() + low * high
+
+    assert kinds(graph_of(bench(Does(boxes), x=(1, 3, 4, 1)))) == ["exp", "add"]
+
+
 def test_a_table_that_is_cheaper_computed_than_stored_is_computed(bench):
     rows = SMALL // 4
     function = Does(
