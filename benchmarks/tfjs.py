@@ -27,7 +27,7 @@ from mobilenet import write_model
 from side_by_side import ANY_RESULT, compare, make_samples, run
 
 from edgepack.bundle import reader
-from edgepack.devices.chromium import launched
+from edgepack.devices.browsers.chromium import launched
 from edgepack.targets.tfjs.runner import NodeRunner
 
 OFFICIAL = Path(__file__).parents[1] / "tests" / "targets" / "tfjs" / "tfjs_official.py"

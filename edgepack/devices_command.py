@@ -10,9 +10,9 @@ import click
 
 from . import devices, registry
 from .console import Console, format_bytes
-from .devices import installation
 from .devices.device import Device
-from .devices.installation import Installable
+from .devices.setup import installation
+from .devices.setup.installation import Installable
 from .errors import MissingToolError
 from .events import listening
 

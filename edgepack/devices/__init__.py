@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..registry import TargetInfo
-from .browser import Browser
+from .browsers.browser import Browser
 from .device import Device
 from .emulated import Emulated
 from .host import Host

@@ -11,23 +11,23 @@ from .. import registry
 from ..bundle.reader import Bundle
 from ..registry import DriverInfo, TargetInfo
 from ..target import Tool
-from . import parts, qemu, userland
 from .child import Command
-from .compiler import COMPILER, PROGRAM, Compiled
 from .device import Player
 from .drivers import driver_of
-from .machines import MACHINES, Machine
-from .parts import Part
 from .profiles import Profile
-from .qemu import Qemu
-from .userland import PYTHON, PYTHON_VERSION, Userland
-from .wheels import Wheels
+from .setup import parts, qemu, userland
+from .setup.compiler import COMPILER, PROGRAM, Compiled
+from .setup.machines import MACHINES, Machine
+from .setup.parts import Part
+from .setup.qemu import Qemu
+from .setup.userland import PYTHON, PYTHON_VERSION, Userland
+from .setup.wheels import Wheels
 from .wire import driven, python_environment
 
 
 @dataclass(frozen=True)
 class Emulated:
-    """See edgepack.devices.device.Device and edgepack.devices.installation.Installable."""
+    """See edgepack.devices.device.Device and edgepack.devices.setup.installation.Installable."""
 
     profile: Profile
 

@@ -11,19 +11,19 @@ from .. import registry
 from ..bundle.reader import Bundle
 from ..registry import DriverInfo, TargetInfo
 from ..target import Tool
-from . import parts
 from .child import Command
 from .device import Player
 from .drivers import driver_of
-from .parts import Part
 from .profiles import Profile
-from .wheels import Wheels
+from .setup import parts
+from .setup.parts import Part
+from .setup.wheels import Wheels
 from .wire import driven, python_environment
 
 
 @dataclass(frozen=True)
 class Microcontroller:
-    """See edgepack.devices.device.Device and edgepack.devices.installation.Installable.
+    """See edgepack.devices.device.Device and edgepack.devices.setup.installation.Installable.
 
     What it plays tells two facts: ``arena``, the bytes of working memory that the model takes at least, and ``ops``, the
     kinds of ops that an app has to register.

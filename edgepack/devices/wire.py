@@ -26,9 +26,9 @@ from ..bundle.manifest import Manifest, TensorEntry
 from ..errors import GateError, ModelError
 from ..quantization import dequantize, quantize
 from ..spec import Array, Arrays, Quantization, TensorSpec
-from . import parts
 from .child import Child, Command
 from .endings import ending
+from .setup import parts
 
 MOST_LINES = 10_000
 LONGEST_LINE = 10_000

@@ -11,10 +11,10 @@ import page_bundle
 import pytest
 
 from edgepack import devices
-from edgepack.devices import webkit
-from edgepack.devices.firefox import FirefoxTool
-from edgepack.devices.webkit import WebKitTool
-from edgepack.devices.xvfb import XvfbTool
+from edgepack.devices.browsers import webkit
+from edgepack.devices.browsers.firefox import FirefoxTool
+from edgepack.devices.browsers.webkit import WebKitTool
+from edgepack.devices.browsers.xvfb import XvfbTool
 from edgepack.errors import MissingToolError
 
 

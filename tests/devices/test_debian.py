@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepack.devices import debian
+from edgepack.devices.setup import debian
 from edgepack.errors import MissingToolError
 
 Sources = Callable[[str], None]

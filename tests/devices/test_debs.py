@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepack.devices.debs import unpack
+from edgepack.devices.setup.debs import unpack
 from edgepack.errors import MissingToolError
 
 Pack = Callable[..., Path]

@@ -13,7 +13,7 @@ import page_bundle
 import pytest
 
 from edgepack.bundle import reader
-from edgepack.devices.driving import GONE, DrivingServer, Ended
+from edgepack.devices.browsers.driving import GONE, DrivingServer, Ended
 from edgepack.serve_command import running
 
 

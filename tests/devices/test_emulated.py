@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from edgepack import devices, registry
-from edgepack.devices import installation, parts, qemu
 from edgepack.devices.emulated import Emulated
-from edgepack.devices.machines import MACHINES
-from edgepack.devices.parts import RECORD, Part
 from edgepack.devices.profiles import Profile, profiles
+from edgepack.devices.setup import installation, parts, qemu
+from edgepack.devices.setup.machines import MACHINES
+from edgepack.devices.setup.parts import RECORD, Part
 from edgepack.errors import MissingToolError, UsageError
 from edgepack.registry import TargetInfo
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepack.devices.leash import Leashed
+from edgepack.devices.browsers.leash import Leashed
 
 STUBBORN = "trap '' TERM; echo started $$; while :; do sleep 0.1; done"
 FAMILY = f'sh -c "{STUBBORN.replace("$", chr(92) + "$")}" & echo parent $$; wait'
@@ -88,7 +88,7 @@ def test_it_may_tidy_up(start: Callable[[str], Leashed], tmp_path: Path) -> None
 
 def test_it_does_not_outlive_the_one_who_started_it() -> None:
     script = (
-        "import os, time; from edgepack.devices.leash import Leashed\n"
+        "import os, time; from edgepack.devices.browsers.leash import Leashed\n"
         f"program = Leashed(['sh', '-c', {STUBBORN!r}], dict(os.environ))\n"
         "print(program.says(r'started (\\d+)', 30)[1], flush=True); time.sleep(60)"
     )

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from edgepack.devices import parts
-from edgepack.devices.parts import Part
+from edgepack.devices.setup import parts
+from edgepack.devices.setup.parts import Part
 from edgepack.errors import MissingToolError
 from edgepack.events import Event, StepEnded
 

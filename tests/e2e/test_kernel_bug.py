@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from edgepack import devices, registry
-from edgepack.devices import debian, debs, installation, parts
-from edgepack.devices.installation import Installable
-from edgepack.devices.qemu import Qemu
-from edgepack.devices.userland import Userland
+from edgepack.devices.setup import debian, debs, installation, parts
+from edgepack.devices.setup.installation import Installable
+from edgepack.devices.setup.qemu import Qemu
+from edgepack.devices.setup.userland import Userland
 from edgepack.errors import MissingToolError
 
 DIGITS = Path(__file__).parents[2] / "samples" / "digits"

@@ -7,7 +7,7 @@ import pytest
 from edgepack import devices, registry
 from edgepack.bundle.manifest import TensorEntry
 from edgepack.bundle.reader import Bundle
-from edgepack.devices import installation
+from edgepack.devices.setup import installation
 from edgepack.errors import MissingToolError
 
 

@@ -8,7 +8,7 @@ from tfjs_bundles import NAMES, adopted, finish, pictures
 from edgepack import devices
 from edgepack.bundle import reader
 from edgepack.devices import golden
-from edgepack.devices.chromium import ChromiumTool
+from edgepack.devices.browsers.chromium import ChromiumTool
 from edgepack.devices.replay import replay
 from edgepack.errors import MissingToolError, ModelError
 from edgepack.spec import Precision

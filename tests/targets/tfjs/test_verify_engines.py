@@ -16,7 +16,7 @@ from tfjs_bundles import pictures, write_litert_bundle
 
 from edgepack import devices
 from edgepack.bundle import reader
-from edgepack.devices import engine
+from edgepack.devices.browsers import engine
 from edgepack.devices.replay import replay
 from edgepack.errors import MissingToolError, ModelError
 
@@ -103,7 +103,7 @@ def asked(device, bundle, script):
     page_script = bundle.parent.parent / "script.js"
     page_script.write_text(script)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgepack.devices.driving.SCRIPT", page_script)
+        patch.setattr("edgepack.devices.browsers.driving.SCRIPT", page_script)
         with found.engine.page(reader.read(bundle), found.profile) as page:
             return page.ask({})
 

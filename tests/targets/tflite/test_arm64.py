@@ -13,11 +13,11 @@ import tensorflow as tf
 from edgepack import devices, registry
 from edgepack.bundle.manifest import QuantizationEntry, TensorEntry
 from edgepack.bundle.reader import Bundle
-from edgepack.devices import installation, parts, qemu
 from edgepack.devices.child import Command
-from edgepack.devices.compiler import PROGRAM, Compiled
-from edgepack.devices.machines import MACHINES
-from edgepack.devices.qemu import Qemu
+from edgepack.devices.setup import installation, parts, qemu
+from edgepack.devices.setup.compiler import PROGRAM, Compiled
+from edgepack.devices.setup.machines import MACHINES
+from edgepack.devices.setup.qemu import Qemu
 from edgepack.devices.wire import Limits, driven
 from edgepack.errors import MissingToolError, ModelError
 from edgepack.target import Artifact

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from .. import registry
-from ..errors import MissingToolError
-from ..registry import TargetInfo
+from ... import registry
+from ...errors import MissingToolError
+from ...registry import TargetInfo
+from ..device import Device
+from ..profiles import Profile
 from . import parts
-from .device import Device
 from .parts import Installed, Part
-from .profiles import Profile
 
 
 @runtime_checkable

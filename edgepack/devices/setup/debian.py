@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import MissingToolError
+from ...errors import MissingToolError
 from . import errand
-from .sources import NOT_DEBIAN, mirror
+from .mirrors import NOT_DEBIAN, mirror
 
 HINT = "It is needed once; what was fetched is kept. Look at apt-get's words, mend the network or the machine's apt sources, and install again."
 

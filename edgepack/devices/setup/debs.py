@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from ..errors import MissingToolError
+from ...errors import MissingToolError
 
 MAGIC = b"!<arch>\n"
 HEADER = 60

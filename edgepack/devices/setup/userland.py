@@ -27,7 +27,7 @@ CHOSEN = ("blas", "lapack")
 
 @dataclass(frozen=True)
 class Userland:
-    """See edgepack.devices.parts.Part.
+    """See edgepack.devices.setup.parts.Part.
 
     Attributes:
         packages: what it holds besides the C and C++ libraries.

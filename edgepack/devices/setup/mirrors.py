@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import MissingToolError
+from ...errors import MissingToolError
 from . import errand
 
 RELEASES = (

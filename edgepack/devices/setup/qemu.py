@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import MissingToolError
+from ...errors import MissingToolError
 from . import debian, debs
 from .machines import MACHINES, Machine
-from .sources import mirror
+from .mirrors import mirror
 
 PACKAGE = "qemu-user"
 OLDEST = 10
@@ -25,7 +25,7 @@ SUITES = {
 
 @dataclass(frozen=True)
 class Qemu:
-    """See edgepack.devices.parts.Part. Both machines' emulators come in one package."""
+    """See edgepack.devices.setup.parts.Part. Both machines' emulators come in one package."""
 
     name = "QEMU"
     recipe = ("qemu", PACKAGE, str(OLDEST))

@@ -18,9 +18,9 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from ..bundle.writer import cache_dir
-from ..errors import MissingToolError
-from ..events import step
+from ...bundle.writer import cache_dir
+from ...errors import MissingToolError
+from ...events import step
 
 RECORD = "part.json"
 FEW = 3

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..errors import MissingToolError
+from ...errors import MissingToolError
 
 PATIENCE = 1800.0
 """How long one may take, in seconds: a slow line is no failure."""

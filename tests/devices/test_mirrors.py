@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepack.devices import sources
-from edgepack.devices.sources import Mirror, Source, mirror, read
+from edgepack.devices.setup.mirrors import Mirror, Source, mirror, read
 from edgepack.errors import MissingToolError
 
 LINES = """
@@ -53,7 +52,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f'Dir::Etc::sourcelist "{tmp_path}/sources.list";\nDir::Etc::sourceparts "{tmp_path}/parts";\n'
     )
     monkeypatch.setenv("APT_CONFIG", str(configuration))
-    monkeypatch.setattr(sources, "KEYRING", tmp_path / "keyring")
+    monkeypatch.setattr(mirrors, "KEYRING", tmp_path / "keyring")
     return tmp_path
 
 

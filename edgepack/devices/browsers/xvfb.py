@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ..errors import MissingToolError
+from ...errors import MissingToolError
 from .leash import Leashed
 
 PROGRAM = "Xvfb"

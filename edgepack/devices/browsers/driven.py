@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..bundle.reader import Bundle
-from ..errors import MissingToolError
-from ..serve_command import running
+from ...bundle.reader import Bundle
+from ...errors import MissingToolError
+from ...serve_command import running
 from .driving import Dialogue, DrivingServer, Ended
 from .engine import cannot, patience, too_late
 from .leash import Leashed
@@ -39,7 +39,7 @@ class Start:
 
 
 class DrivenPage:
-    """See edgepack.devices.engine.Page."""
+    """See edgepack.devices.browsers.engine.Page."""
 
     def __init__(self, dialogue: Dialogue, browser: Leashed) -> None:
         self._dialogue, self._browser = dialogue, browser

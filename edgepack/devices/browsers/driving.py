@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..bundle.reader import Bundle
-from ..serve_command import HEADERS, TYPES, BundleServer, Handler, Site
+from ...bundle.reader import Bundle
+from ...serve_command import HEADERS, TYPES, BundleServer, Handler, Site
 from .engine import SCRIPT
 
 DRIVER = Path(__file__).with_name("drive.js")

@@ -9,12 +9,12 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from ..bundle.reader import Bundle
-from ..errors import MissingToolError
-from ..target import Tool
+from ...bundle.reader import Bundle
+from ...errors import MissingToolError
+from ...target import Tool
+from ..profiles import Profile
 from .driven import Start, driven
 from .engine import Page
-from .profiles import Profile
 from .xvfb import XvfbTool
 
 NAMES = ("firefox-esr", "firefox")
@@ -74,7 +74,7 @@ class FirefoxTool:
 
 
 class Firefox:
-    """See edgepack.devices.engine.Engine."""
+    """See edgepack.devices.browsers.engine.Engine."""
 
     def tools(self) -> Sequence[Tool]:
         return XvfbTool(), FirefoxTool()

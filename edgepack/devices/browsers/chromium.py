@@ -15,13 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bundle.reader import Bundle
-from ..bundle.writer import MANIFEST
-from ..errors import MissingToolError
-from ..serve_command import serving
-from ..target import Tool
+from ...bundle.reader import Bundle
+from ...bundle.writer import MANIFEST
+from ...errors import MissingToolError
+from ...serve_command import serving
+from ...target import Tool
+from ..profiles import Profile
 from .engine import CRASHED, SCRIPT, cannot, patience, too_late
-from .profiles import Profile
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
@@ -93,7 +93,7 @@ INSTALL = f"Install Chromium from your system's packages ({' or '.join(NAMES)} o
 
 
 class Chromium:
-    """See edgepack.devices.engine.Engine."""
+    """See edgepack.devices.browsers.engine.Engine."""
 
     def tools(self) -> Sequence[Tool]:
         return PlaywrightTool(), ChromiumTool()
@@ -107,7 +107,7 @@ class Chromium:
 
 
 class ChromiumPage:
-    """See edgepack.devices.engine.Page."""
+    """See edgepack.devices.browsers.engine.Page."""
 
     def __init__(self, chromium: Running, tab: Page) -> None:
         self._chromium, self.tab = chromium, tab

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..bundle.reader import Bundle
-from ..errors import ModelError
-from ..target import Tool
-from .profiles import Profile
+from ...bundle.reader import Bundle
+from ...errors import ModelError
+from ...target import Tool
+from ..profiles import Profile
 
 SCRIPT = Path(__file__).with_name("page.js")
 """A JavaScript function: a question in, its answer out. Every engine has its pages run this one."""

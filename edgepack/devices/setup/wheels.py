@@ -10,7 +10,7 @@ from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import MissingToolError
+from ...errors import MissingToolError
 from . import errand
 
 NEWEST_LIBC, OLDEST_LIBC = 36, 17
@@ -19,7 +19,7 @@ NEWEST_LIBC, OLDEST_LIBC = 36, 17
 
 @dataclass(frozen=True)
 class Wheels:
-    """See edgepack.devices.parts.Part.
+    """See edgepack.devices.setup.parts.Part.
 
     Attributes:
         wheels: ``name==version`` of each; what they depend on does not come along.

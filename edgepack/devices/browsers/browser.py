@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle.manifest import Manifest
-from ..bundle.reader import Bundle
-from ..errors import GateError, UsageError
-from ..spec import Array, Arrays
-from ..target import Tool
+from ...bundle.manifest import Manifest
+from ...bundle.reader import Bundle
+from ...errors import GateError, UsageError
+from ...spec import Array, Arrays
+from ...target import Tool
+from ..device import Player
+from ..profiles import Profile
 from .chromium import Chromium
-from .device import Player
 from .engine import Engine, Page, cannot
 from .firefox import Firefox
-from .profiles import Profile
 from .webkit import WebKit
 
 MODULE = "edgepack.js"

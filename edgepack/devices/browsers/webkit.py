@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..bundle.reader import Bundle
-from ..errors import MissingToolError
-from ..target import Tool
+from ...bundle.reader import Bundle
+from ...errors import MissingToolError
+from ...target import Tool
+from ..profiles import Profile
 from .driven import Start, driven
 from .engine import Page
-from .profiles import Profile
 from .xvfb import XvfbTool, display
 
 PROGRAM = "MiniBrowser"
@@ -61,7 +61,7 @@ class WebKitTool:
 
 
 class WebKit:
-    """See edgepack.devices.engine.Engine."""
+    """See edgepack.devices.browsers.engine.Engine."""
 
     def tools(self) -> Sequence[Tool]:
         return XvfbTool(), WebKitTool()

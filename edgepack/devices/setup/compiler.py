@@ -25,7 +25,7 @@ PROGRAM = "driver"
 
 @dataclass(frozen=True)
 class Compiled:
-    """A driver (see edgepack.devices.parts.Part); its one file is called PROGRAM.
+    """A driver (see edgepack.devices.setup.parts.Part); its one file is called PROGRAM.
 
     Attributes:
         userland: one with COMPILER.
