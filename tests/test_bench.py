@@ -201,13 +201,13 @@ def test_a_changed_bundle_is_refused_before_anything_runs(pair: Path, bench: Cal
     flip_a_byte(pair / "weights.npz")
     done = bench(pair, "--json")
     assert done.code == 2
-    assert f"{pair}: weights.npz" in done.json["error"]["message"]
+    assert f"{pair}: 'weights.npz'" in done.json["error"]["message"]
     assert "on this machine" not in done.err
 
 
 def test_a_changed_sibling_is_refused(pair: Path) -> None:
     flip_a_byte(FLOAT / "kit/use.txt")
-    with pytest.raises(UsageError, match=f"{FLOAT}: kit/use.txt"):
+    with pytest.raises(UsageError, match=f"{FLOAT}: 'kit/use.txt'"):
         line_up([pair])
 
 

@@ -53,6 +53,10 @@ io = "float"
 layout = "keep"
 out = "bundles"
 zip = true
+devices = ["host", "mine"]
+
+[device.mine]
+like = "host"
 
 [gate]
 sqnr_db = 20
@@ -90,6 +94,12 @@ def test_every_key_arrives() -> None:
     assert str(project.parity_gate) == "sqnr_db>=20, cosine>=0.9, argmax_agreement>=0.98, max_abs<=1e-05"
 
 
+def test_devices_are_named_and_added() -> None:
+    project = read(FULL)
+    assert project.build.devices == ("host", "mine")
+    assert list(project.device) == ["mine"]
+
+
 def test_the_full_file_leaves_no_key_at_its_default() -> None:
     """So that a new key cannot be forgotten in the test above."""
 
@@ -101,7 +111,7 @@ def test_the_full_file_leaves_no_key_at_its_default() -> None:
                 found += [
                     name
                     for entry in value.values()
-                    if not isinstance(entry, str)
+                    if hasattr(entry, "model_fields_set")
                     for name in unset(entry, key)
                 ]
                 found += [] if value else [f"{path}.{key}"]

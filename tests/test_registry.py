@@ -9,7 +9,7 @@ import pytest
 
 from edgepack import registry
 from edgepack.errors import MissingToolError, ModelError, UsageError
-from edgepack.registry import TargetInfo
+from edgepack.registry import DriverInfo, TargetInfo
 from edgepack.spec import Precision
 
 pytestmark = pytest.mark.usefixtures("workspace")
@@ -45,6 +45,9 @@ def test_built_in_targets_and_plugins_are_listed_by_name() -> None:
         packages=("numpy",),
         module="fake_target",
         extra="fake",
+        drivers={
+            "micro": DriverInfo(program=Path(__file__).parent / "fake_plugin/fake_target/run.py", twin="")
+        },
     )
 
 

@@ -89,7 +89,8 @@ def test_what_file_managers_add_is_not_unpacked(packed: Path) -> None:
         add(packed, name, b"x")
     with opened(packed) as found:
         names = " ".join(everything(found.folder))
-        assert "__" not in names
+        assert "__MACOSX" not in names
+        assert "__pycache__" not in names
         assert "DS_Store" not in names
 
 

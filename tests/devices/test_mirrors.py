@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgepack.devices.setup import mirrors
 from edgepack.devices.setup.mirrors import Mirror, Source, mirror, read
 from edgepack.errors import MissingToolError
 

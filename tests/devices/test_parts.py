@@ -97,7 +97,7 @@ def test_what_failed_is_not_there_and_its_downloads_are_used_again() -> None:
 def test_a_kill_leaves_nothing_half_installed(tmp_path: Path) -> None:
     script = tmp_path / "slow.py"
     script.write_text(
-        "import sys, time; from pathlib import Path; from edgepack.devices import parts\n"
+        "import sys, time; from pathlib import Path; from edgepack.devices.setup import parts\n"
         "class Slow:\n"
         "    name, recipe, needs = 'slow', ('slow',), ()\n"
         "    def make(self, folder, downloads):\n"
