@@ -80,13 +80,23 @@ class Console:
             self._rich.print(f"[bold]next:[/]  {escape(error.hint)}")
 
     def table(
-        self, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], numbers: frozenset[int] = frozenset()
+        self,
+        columns: tuple[str, ...],
+        rows: Sequence[tuple[str, ...]],
+        numbers: frozenset[int] = frozenset(),
+        names: frozenset[int] = frozenset(),
     ) -> None:
-        """A plain table that fits 80 columns; the columns in ``numbers`` are set flush right."""
+        """A plain table that fits 80 columns.
+
+        Args:
+            numbers: the columns that are set flush right.
+            names: the columns whose words are to be copied: they stay in one piece.
+        """
         table = Table(box=None, pad_edge=False, header_style="bold")
         for index, column in enumerate(columns):
             right = index in numbers
-            table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
+            whole = right or index in names
+            table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=whole)
         for row in rows:
             table.add_row(*map(escape, row))
         self._rich.print(table)

@@ -51,11 +51,16 @@ def run(as_json: bool) -> int:
         click.echo(json.dumps(rows, indent=2))
         return 0
     Console().table(
-        ("", "device", "what it is", "what it is not", "state"),
+        ("", "device", "what it is, what it is not, and what is installed"),
         [
-            ("✓" if state.ok else "✗", profile.name, profile.summary, profile.is_not, state.text)
+            (
+                "✓" if state.ok else "✗",
+                profile.name,
+                f"{profile.summary};\nnot {profile.is_not}\n{state.text}\n",
+            )
             for profile, state in found
         ],
+        names=frozenset({1}),
     )
     return 0
 

@@ -99,6 +99,7 @@ def _show(console: Console, bundle: Bundle, chosen: list[Device], results: list[
         tuple(COLUMNS[n] for n in told),
         [tuple(row[n] for n in told) for row in rows],
         numbers=frozenset(place for place, n in enumerate(told) if COLUMNS[n] in NUMBERS),
+        names=frozenset({0}),
     )
     for result in results:
         for each in result.backends:
