@@ -11,12 +11,11 @@ from typing import Any
 
 import click
 
-from . import __version__
+from . import __version__, options
 from .errors import EdgepackError, InternalError, UsageError
 
 # Only what is needed to print help is imported above; a command imports the rest when it runs.
 
-PRECISIONS = ("int8", "int8_dynamic", "int16x8", "int16", "float16", "float32")
 INTERRUPTED = 130
 
 
@@ -40,55 +39,10 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("source", required=False)
-@click.option("--data", metavar="D", help="Samples: a .npz, a folder of images, or file.py:generator.")
-@click.option(
-    "--target", "targets", multiple=True, metavar="T", help="Where it must run; repeat, or 'all'. [tflite]"
-)
-@click.option("--precision", type=click.Choice(PRECISIONS), help="[int8]")
-@click.option("--runtime", metavar="NAME", help="litert: the page of tfjs around a .tflite, int8 inside.")
-@click.option(
-    "--io", type=click.Choice(("auto", "float")), help="float: inputs and outputs stay float32. [auto]"
-)
-@click.option(
-    "--layout", type=click.Choice(("auto", "keep")), help="keep: images channels first, as PyTorch. [auto]"
-)
-@click.option("--gate", metavar="EXPR", help='What parity must meet: "sqnr_db>=20, argmax_agreement>=0.98".')
-@click.option(
-    "--device", "devices", multiple=True, metavar="NAME", help="Where it must pass too; repeat. See devices."
-)
-@click.option("--out", metavar="DIR", help="Where bundles go. [dist]")
-@click.option("--zip", "zip_", is_flag=True, default=None, help="Also write the bundle as a .zip.")
-@click.option("--name", help="The bundle's name. [the source's]")
-@click.option("--model-version", metavar="V", help="[1.0.0]")
-@click.option("--labels", metavar="FILE", help="Class labels, one a line.")
-@click.option("--signature", metavar="NAME", help="Which signature of a SavedModel or tf.Module.")
-@click.option(
-    "--shape", "shapes", multiple=True, metavar="NAME=1x224x224x3", help="An input's unknown dimensions."
-)
-@click.option(
-    "--input", "inputs", multiple=True, metavar="NAME:KEY=V,...", help="Pre-processing, as [input.NAME]."
-)
-@click.option(
-    "--output", "outputs", multiple=True, metavar="NAME:KEY=V,...", help="Post-processing, as [output.NAME]."
-)
-@click.option("--samples", type=click.IntRange(1), metavar="N", help="Use at most N samples.")
-@click.option("--calibration", type=click.IntRange(1), metavar="N", help="At most N of them to calibrate.")
-@click.option("--held-back", type=click.IntRange(1), metavar="N", help="At most N of them to judge by.")
-@click.option("--allow-code", is_flag=True, default=None, help="Run Lambda layers stored in a model file.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), metavar="FILE", help="[edgepack.toml, if there is no SOURCE]"
-)
-@click.option(
-    "--jobs",
-    "at_once",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Targets to build side by side. [processors]",
-)
-@click.option("--force", is_flag=True, help="Replace a folder that is no bundle.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("--debug", is_flag=True, help="Show tracebacks and what the frameworks say.")
-def build(**options: Any) -> None:
+@options.build
+@options.as_json
+@options.debug
+def build(**given: Any) -> None:
     """Build a model into proven bundles.
 
     Without SOURCE, builds what edgepack.toml in this folder names.
@@ -98,14 +52,14 @@ def build(**options: Any) -> None:
     """
     from . import build_command
 
-    sys.exit(build_command.run(options))
+    sys.exit(build_command.run(given))
 
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--ops", is_flag=True, help="List every op.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@options.as_json
+@options.debug
 def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
     """What is truly in a bundle or a .tflite file.
 
@@ -120,9 +74,9 @@ def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Where to replay it; repeat. [host]")
 @click.option("--trace", "traced", is_flag=True, help="Where it fails, find the first layer that differs.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@options.as_json
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="JUnit XML.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@options.debug
 def verify(
     bundle: Path, devices: tuple[str, ...], traced: bool, as_json: bool, junit: Path | None, debug: bool
 ) -> None:
@@ -147,8 +101,8 @@ def verify(
 @click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a page with a chart."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("--debug", is_flag=True, help="Show tracebacks and what the runtimes say.")
+@options.as_json
+@options.debug
 def bench(
     bundles: tuple[Path, ...], threads: int, rounds: int | None, html: Path | None, as_json: bool, debug: bool
 ) -> None:
@@ -180,7 +134,7 @@ def bench(
 
 
 @cli.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@options.as_json
 @click.pass_context
 def devices(context: click.Context, as_json: bool) -> None:
     """Where bundles can be proven, and what is installed for it."""
@@ -193,8 +147,8 @@ def devices(context: click.Context, as_json: bool) -> None:
 @devices.command("install")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--target", "targets", multiple=True, metavar="T", help="For which bundles; repeat. [tflite]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@options.as_json
+@options.debug
 def install_devices(names: tuple[str, ...], targets: tuple[str, ...], as_json: bool, debug: bool) -> None:
     """Install emulated devices into edgepack's cache folder.
 
@@ -207,8 +161,8 @@ def install_devices(names: tuple[str, ...], targets: tuple[str, ...], as_json: b
 
 @devices.command("remove")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@options.as_json
+@options.debug
 def remove_devices(names: tuple[str, ...], as_json: bool, debug: bool) -> None:
     """Remove what only these devices need."""
     from . import devices_command
@@ -220,7 +174,7 @@ def remove_devices(names: tuple[str, ...], as_json: bool, debug: bool) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[a free one]")
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@options.debug
 def serve(bundle: Path, port: int, no_open: bool, debug: bool) -> None:
     """Try a bundle's web page, on this machine.
 
@@ -233,7 +187,7 @@ def serve(bundle: Path, port: int, no_open: bool, debug: bool) -> None:
 
 @cli.command()
 @click.argument("directory", type=click.Path(path_type=Path), default=".")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@options.debug
 def init(directory: Path, debug: bool) -> None:
     """Start a project that builds as it stands.
 
@@ -248,7 +202,7 @@ def init(directory: Path, debug: bool) -> None:
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@options.as_json
 def targets(as_json: bool) -> None:
     """The targets there are."""
     from . import registry
@@ -270,7 +224,7 @@ def targets(as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@options.as_json
 def doctor(as_json: bool) -> None:
     """What is installed and what is missing."""
     from . import doctor_command

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from edgepack import __version__, build_command
-from edgepack.cli import PRECISIONS, cli
+from edgepack.cli import cli
+from edgepack.options import PRECISIONS
 from edgepack.project import Project, load
 from edgepack.spec import Precision
 

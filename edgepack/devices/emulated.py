@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import registry
 from ..bundle.reader import Bundle
 from ..registry import DriverInfo, TargetInfo
-from ..target import Tool
 from .child import Command
-from .device import Player
-from .drivers import driver_of
-from .profiles import Profile
+from .drivers import Driven, driver_of
 from .setup import parts, qemu, userland
 from .setup.compiler import COMPILER, PROGRAM, Compiled
 from .setup.machines import MACHINES, Machine
@@ -22,38 +18,20 @@ from .setup.parts import Part
 from .setup.qemu import Qemu
 from .setup.userland import PYTHON, PYTHON_VERSION, Userland
 from .setup.wheels import Wheels
-from .wire import driven, python_environment
+from .wire import python_environment
 
 
-@dataclass(frozen=True)
-class Emulated:
-    """See edgepack.devices.device.Device and edgepack.devices.setup.installation.Installable."""
-
-    profile: Profile
-
-    def tools(self) -> Sequence[Tool]:
-        """None of the system's: what edgepack installs for it depends on the bundle."""
-        return ()
+class Emulated(Driven):
+    """A machine that QEMU emulates, one process at a time."""
 
     def parts(self, target: TargetInfo) -> Sequence[Part]:
-        """What it needs for bundles of a target. Raises UsageError: there is no driver of the target for its machine."""
         return self._setup(target).parts
-
-    def backends(self, bundle: Bundle) -> tuple[str, ...]:
-        self._command(bundle)
-        return ("",)
-
-    @contextmanager
-    def open(self, bundle: Bundle, backend: str) -> Iterator[Player]:
-        with driven(self._command(bundle), bundle.manifest) as driver:
-            yield driver
 
     def _setup(self, target: TargetInfo) -> Setup:
         driver, program = driver_of(self.profile, target)
         return Setup(MACHINES[self.profile.machine], driver, program)
 
-    def _command(self, bundle: Bundle) -> Command:
-        """Raises UsageError: see ``parts``. Raises MissingToolError: a part is not installed."""
+    def command(self, bundle: Bundle) -> Command:
         manifest, profile = bundle.manifest, self.profile
         setup = self._setup(registry.target(manifest.target, manifest.runtime))
         remedy = f"edgepack devices install {profile.name} --target {manifest.target}"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from ...errors import MissingToolError
 from ...serve_command import serving
 from ...target import Tool
 from ..profiles import Profile
-from .engine import CRASHED, SCRIPT, cannot, patience, too_late
+from .engine import CRASHED, SCRIPT, cannot, patience, told_version, too_late
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
@@ -63,15 +61,7 @@ class ChromiumTool:
     name = "chromium"
 
     def verify(self) -> str:
-        program = self.program()
-        try:
-            done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise MissingToolError(f"{program} does not run: {error}.", INSTALL) from error
-        found = re.search(r"\d+(\.\d+)+", done.stdout)
-        if found is None:
-            raise MissingToolError(f"{program} does not run.", INSTALL, done.stderr.strip()[-2000:])
-        return found[0]
+        return told_version(self.program(), INSTALL)
 
     def program(self) -> str:
         """Where it is. Raises MissingToolError."""

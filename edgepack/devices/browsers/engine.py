@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...bundle.reader import Bundle
-from ...errors import ModelError
+from ...errors import MissingToolError, ModelError
 from ...target import Tool
 from ..profiles import Profile
 
@@ -20,6 +22,18 @@ PATIENCE = 120.0
 """How long a page may take to load the bundle, and for each answer, in seconds."""
 
 CRASHED = "the tab crashed, most likely for want of memory"
+
+
+def told_version(program: str, install: str, env: Mapping[str, str] | None = None) -> str:
+    """What a browser says its version is. Raises MissingToolError with how to ``install`` one that runs."""
+    try:
+        done = subprocess.run([program, "--version"], env=env, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MissingToolError(f"{program} does not run: {error}.", install) from error
+    found = re.search(r"\d+(\.\d+)+", done.stdout)
+    if found is None:
+        raise MissingToolError(f"{program} does not run.", install, done.stderr.strip()[-2000:])
+    return found[0]
 
 
 class Page(Protocol):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -14,7 +12,7 @@ from ...errors import MissingToolError
 from ...target import Tool
 from ..profiles import Profile
 from .driven import Start, driven
-from .engine import Page
+from .engine import Page, told_version
 from .xvfb import XvfbTool
 
 NAMES = ("firefox-esr", "firefox")
@@ -55,15 +53,7 @@ class FirefoxTool:
     name = "firefox"
 
     def verify(self) -> str:
-        program = self.program()
-        try:
-            done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise MissingToolError(f"{program} does not run: {error}.", INSTALL) from error
-        found = re.search(r"\d+(\.\d+)+", done.stdout)
-        if found is None:
-            raise MissingToolError(f"{program} does not run.", INSTALL, done.stderr.strip()[-2000:])
-        return found[0]
+        return told_version(self.program(), INSTALL)
 
     def program(self) -> str:
         """Where it is. Raises MissingToolError."""

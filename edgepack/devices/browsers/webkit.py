@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from ...errors import MissingToolError
 from ...target import Tool
 from ..profiles import Profile
 from .driven import Start, driven
-from .engine import Page
+from .engine import Page, told_version
 from .xvfb import XvfbTool, display
 
 PROGRAM = "MiniBrowser"
@@ -34,20 +32,8 @@ class WebKitTool:
     def verify(self) -> str:
         program = self.program()
         with tempfile.TemporaryDirectory() as home, display(Path(home), os.environ) as shown:
-            try:  # it does not even tell its version without a display
-                done = subprocess.run(
-                    [program, "--version"],
-                    env={**os.environ, **shown},
-                    capture_output=True,
-                    text=True,
-                    timeout=60,
-                )
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise MissingToolError(f"{program} does not run: {error}.", INSTALL) from error
-        found = re.search(r"\d+(\.\d+)+", done.stdout)
-        if found is None:
-            raise MissingToolError(f"{program} does not run.", INSTALL, done.stderr.strip()[-2000:])
-        return found[0]
+            # it does not even tell its version without a display
+            return told_version(program, INSTALL, {**os.environ, **shown})
 
     def program(self) -> str:
         """Where it is. Raises MissingToolError."""

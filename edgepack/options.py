@@ -1,0 +1,95 @@
+"""The options of the command line that are many, or shared. Imports what printing help needs, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+PRECISIONS = ("int8", "int8_dynamic", "int16x8", "int16", "float16", "float32")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+debug = click.option("--debug", is_flag=True, help="Show tracebacks and what the frameworks say.")
+
+_BUILD = (
+    click.option("--data", metavar="D", help="Samples: a .npz, a folder of images, or file.py:generator."),
+    click.option(
+        "--target",
+        "targets",
+        multiple=True,
+        metavar="T",
+        help="Where it must run; repeat, or 'all'. [tflite]",
+    ),
+    click.option("--precision", type=click.Choice(PRECISIONS), help="[int8]"),
+    click.option("--runtime", metavar="NAME", help="litert: the page of tfjs around a .tflite, int8 inside."),
+    click.option(
+        "--io", type=click.Choice(("auto", "float")), help="float: inputs and outputs stay float32. [auto]"
+    ),
+    click.option(
+        "--layout",
+        type=click.Choice(("auto", "keep")),
+        help="keep: images channels first, as PyTorch. [auto]",
+    ),
+    click.option(
+        "--gate", metavar="EXPR", help='What parity must meet: "sqnr_db>=20, argmax_agreement>=0.98".'
+    ),
+    click.option(
+        "--device",
+        "devices",
+        multiple=True,
+        metavar="NAME",
+        help="Where it must pass too; repeat. See devices.",
+    ),
+    click.option("--out", metavar="DIR", help="Where bundles go. [dist]"),
+    click.option("--zip", "zip_", is_flag=True, default=None, help="Also write the bundle as a .zip."),
+    click.option("--name", help="The bundle's name. [the source's]"),
+    click.option("--model-version", metavar="V", help="[1.0.0]"),
+    click.option("--labels", metavar="FILE", help="Class labels, one a line."),
+    click.option("--signature", metavar="NAME", help="Which signature of a SavedModel or tf.Module."),
+    click.option(
+        "--shape", "shapes", multiple=True, metavar="NAME=1x224x224x3", help="An input's unknown dimensions."
+    ),
+    click.option(
+        "--input", "inputs", multiple=True, metavar="NAME:KEY=V,...", help="Pre-processing, as [input.NAME]."
+    ),
+    click.option(
+        "--output",
+        "outputs",
+        multiple=True,
+        metavar="NAME:KEY=V,...",
+        help="Post-processing, as [output.NAME].",
+    ),
+    click.option("--samples", type=click.IntRange(1), metavar="N", help="Use at most N samples."),
+    click.option(
+        "--calibration", type=click.IntRange(1), metavar="N", help="At most N of them to calibrate."
+    ),
+    click.option("--held-back", type=click.IntRange(1), metavar="N", help="At most N of them to judge by."),
+    click.option(
+        "--allow-code", is_flag=True, default=None, help="Run Lambda layers stored in a model file."
+    ),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="[edgepack.toml, if there is no SOURCE]",
+    ),
+    click.option(
+        "--jobs",
+        "at_once",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Targets to build side by side. [processors]",
+    ),
+    click.option("--force", is_flag=True, help="Replace a folder that is no bundle."),
+)
+
+
+def build(command: Command) -> Command:
+    """All that an edgepack.toml can say, and what one build alone is told."""
+    for option in reversed(_BUILD):
+        command = option(command)
+    return command
