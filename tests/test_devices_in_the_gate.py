@@ -46,7 +46,7 @@ def test_a_device_that_passes_is_a_row_of_parity(
     assert is_whole(BUNDLE)
     row = manifest()["parity"]["board"]
     assert row["passed"] is True
-    assert row["beside"] == "scores is the same bit for bit with this machine's kernels"
+    assert row["beside"] == "scores: the same bits as this machine's kernels give"
     assert done.json["bundles"][0]["parity"]["board"] == row
     assert "board" in done.json["bundles"][0]["seconds"]
     assert "--device board" in manifest()["command"]

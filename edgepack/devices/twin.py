@@ -110,8 +110,12 @@ class Beside:
 
     def __str__(self) -> str:
         """In a sentence: the output, where, both values, and what was to be expected."""
+        if self.passed and not self.max_abs:
+            return f"{self.output}: the same bits as this machine's kernels give"
         if self.passed:
-            return f"{self.output} is {self.bound.words} with this machine's kernels"
+            return (
+                f"{self.output}: {self.max_abs:.2g} from what this machine's kernels give, {self.bound.words}"
+            )
         place = f"[{', '.join(map(str, self.index))}]" if self.index else ""
         return (
             f"{self.output}{place} of sample {self.sample} is {self.device:.7g} there and {self.twin:.7g} by this machine's "
