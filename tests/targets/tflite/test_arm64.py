@@ -7,19 +7,21 @@ from types import SimpleNamespace
 import ai_edge_litert.schema_py_generated as schema
 import flatbuffers
 import numpy as np
+import on_device
 import pytest
 import tensorflow as tf
+from on_device import install
 
 from edgepack import devices, registry
-from edgepack.bundle.manifest import QuantizationEntry, TensorEntry
-from edgepack.bundle.reader import Bundle
+from edgepack.bundle.manifest import TensorEntry
 from edgepack.devices.child import Command
-from edgepack.devices.setup import installation, parts, qemu
+from edgepack.devices.setup import parts, qemu
 from edgepack.devices.setup.compiler import PROGRAM, Compiled
 from edgepack.devices.setup.machines import MACHINES
 from edgepack.devices.setup.qemu import Qemu
 from edgepack.devices.wire import Limits, driven
-from edgepack.errors import MissingToolError, ModelError
+from edgepack.errors import ModelError
+from edgepack.spec import Signature, TensorSpec
 from edgepack.target import Artifact
 from edgepack.targets.tflite.target import target as tflite
 
@@ -28,35 +30,13 @@ BOARDS = ("raspberry-pi-zero-2", "raspberry-pi-4", "raspberry-pi-5", "android-li
 
 @pytest.fixture(scope="session", autouse=True)
 def installed():
-    """All of them share their parts, which stay in edgepack's cache."""
-    try:
-        installation.install(devices.find(BOARDS[0]), registry.target("tflite"))
-    except MissingToolError as missing:
-        pytest.skip(f"{missing.message} {missing.details}")
-
-
-def entry(spec):
-    stored = spec.quantization
-    quantization = QuantizationEntry(scale=stored.scale, zero_point=stored.zero_point) if stored else None
-    return TensorEntry(name=spec.name, shape=spec.static_shape, dtype=spec.dtype, quantization=quantization)
+    """All of them share their parts."""
+    install(BOARDS[0], "tflite")
 
 
 def play(board, artifact, samples):
     """The answers of a board to the samples."""
-    signature = tflite.open(artifact).signature
-    return answers(board, artifact, signature, samples)
-
-
-def answers(board, artifact, signature, samples):
-    manifest = SimpleNamespace(
-        target="tflite",
-        runtime="",
-        artifact=artifact.files,
-        inputs=tuple(map(entry, signature.inputs)),
-        outputs=tuple(map(entry, signature.outputs)),
-    )
-    with devices.find(board).open(Bundle(artifact.folder, manifest), "") as player:
-        return [player(sample) for sample in samples]
+    return on_device.play(board, artifact, tflite.open(artifact), samples)[0]
 
 
 def saved(folder, module):
@@ -142,10 +122,9 @@ class Unknown(tf.Module):
 
 def refusal(artifact, name):
     """How a board refuses an artifact that does not load here either; its input and output are 1x3."""
-    spec = SimpleNamespace(name="x", static_shape=(1, 3), dtype="float32", quantization=None)
-    signature = SimpleNamespace(inputs=(spec,), outputs=(SimpleNamespace(**{**vars(spec), "name": name}),))
+    x, y = (TensorSpec(each, (1, 3), "float32") for each in ("x", name))
     with pytest.raises(ModelError) as caught:
-        answers("raspberry-pi-4", artifact, signature, [])
+        on_device.play("raspberry-pi-4", artifact, SimpleNamespace(signature=Signature((x,), (y,))), [])
     return caught.value
 
 
