@@ -14,7 +14,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from . import torch_complex, torch_convolutions, torch_pools
+from . import torch_cells, torch_complex, torch_convolutions, torch_pools
 from .torch_convolutions import TRANSPOSED
 from .torch_steps import Steps, put
 
@@ -31,6 +31,7 @@ _LAYERS = {
 
 def simplify(exported: ExportedProgram) -> None:
     """Compute the same by fewer ops; weights that change are new tensors."""
+    torch_cells.join(exported)
     torch_complex.spell(exported)
     _mirror_in_two_dimensions(exported)
     torch_convolutions.spell_padding(exported)
