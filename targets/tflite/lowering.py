@@ -9,9 +9,9 @@ from edgepack.events import step
 from edgepack.spec import Precision, Signature
 from edgepack.target import Artifact, Op, Plan, Samples
 
+from . import logarithms, normalisations
 from .calibrate import Ranges, calibrate
 from .flatbuffer import ModelView
-from .logarithms import REASON, exact
 from .quantize import INTEGERS, limits, quantize, weight_bytes
 
 FILE = "model.tflite"
@@ -39,15 +39,16 @@ class TFLiteLowering:
     @cached_property
     def _exact(self) -> frozenset[str]:
         has_logarithms = any(op.kind == "LOG" for op in self._view.ops)  # calibration takes its time
-        return exact(self._view, self._ranges) if has_logarithms else frozenset()
+        return logarithms.exact(self._view, self._ranges) if has_logarithms else frozenset()
 
     @cached_property
     def ops(self) -> tuple[Op, ...]:
         """The ops; asking calibrates, because what an op can take depends on its values."""
-        ops = []
+        ops, flat = [], normalisations.flat(self._view, self._ranges)
         for view in self._view.ops:
             cannot = {**limits(view, self._ranges)}
-            cannot |= dict.fromkeys(INTEGERS, REASON) if view.name in self._exact else {}
+            cannot |= dict.fromkeys(INTEGERS, logarithms.REASON) if view.name in self._exact else {}
+            cannot |= {Precision.INT8: normalisations.REASON} if view.name in flat else {}
             ops.append(
                 Op(
                     view.name,
