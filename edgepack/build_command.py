@@ -78,6 +78,12 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
             "zip": options["zip_"],
             "devices": tuple(dict.fromkeys(options["devices"])) or None,
         },
+        "compress": {
+            "prune": options["prune"],
+            "cluster": options["cluster"],
+            "recover_minutes": options["recover_minutes"],
+            "keep": tuple(dict.fromkeys(options["keep"])) or None,
+        },
     }
     table = {section: {k: v for k, v in values.items() if v is not None} for section, values in table.items()}
     if options["shapes"]:

@@ -1,4 +1,4 @@
-"""The flow, written once: source -> samples -> golden -> lower -> plan -> emit -> audit -> parity -> bundle."""
+"""The flow, written once: source -> samples -> golden -> compress -> lower -> plan -> emit -> audit -> parity -> bundle."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
+from .compress.stage import compress
 from .errors import ModelError
 from .events import step, warn
 from .judge import Judge, Reference
@@ -70,9 +71,10 @@ def build(
         model = _load(project, lambda: sources.load(project, info, recorded.origin), quiet=True, by=by)
         samples, golden, origin = recorded.samples, recorded.golden, recorded.origin.form
         _check_same(recorded.origin.signature, model)
+    model, compression = compress(project.compression, model, samples, golden)
     if info.layout == "NHWC" and project.build.layout == "auto":
         model, samples = channels_last(model, samples)
-    reference = Reference(model, samples, golden, origin)
+    reference = Reference(model, samples, golden, origin, compression)
     target = registry.load_target(info)
     with step("lower"):
         lowering = target.lower(model, samples.calibration, workdir)

@@ -137,6 +137,7 @@ def _manifest(
         outputs=tuple(_output(project, spec, labels) for spec in signature.outputs),
         labels=labels,
         processing=tuple(_processing(project, reference.model)),
+        compression=dict(reference.compression),
         audit=_audit(judged.audit),
         gate=GateEntry(
             expression=str(project.parity_gate),

@@ -136,10 +136,10 @@ def clustered(problem: Problem, count: int, mask: Array | None = None) -> Array:
         return code
 
     found = in_columns(Problem(start, problem.hessian), settle)
-    return _reaching(found / scales, start / scales) * scales
+    return reaching(found / scales, start / scales) * scales
 
 
-def _reaching(units: Array, start: Array) -> Array:
+def reaching(units: Array, start: Array) -> Array:
     """With -1 or 1 in every channel, where its largest weight was: int8 takes the channel's scale from it."""
     units = units.copy()
     largest = np.abs(start).argmax(axis=1)

@@ -130,4 +130,4 @@ def test_codes_that_columns_to_come_make_up_for_are_better_than_the_nearest() ->
         nearest = codes[cluster.nearest(weight / scales, codes)] * scales
         errors.append((found.error(nearest), found.error(recover.clustered(found, 8))))
     plain, settled = np.mean(errors, axis=0)
-    assert settled < 0.5 * plain
+    assert settled < 0.6 * plain
