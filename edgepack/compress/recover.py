@@ -43,6 +43,25 @@ class Moments:
     count: int
 
 
+class Sums:
+    """Adds up moments, stack by stack."""
+
+    def __init__(self) -> None:
+        self._sums: tuple[Array, ...] = ()
+        self._count = 0
+
+    def add(self, own: Array, taught: Array) -> None:
+        """Inputs of the student and of the teacher at the same places, [places, in]."""
+        parts = (own.T @ own, taught.T @ own, own.sum(0), taught.sum(0))
+        terms = tuple(part.astype(np.float64) for part in parts)
+        self._sums = tuple(a + b for a, b in zip(self._sums, terms, strict=True)) if self._sums else terms
+        self._count += len(own)
+
+    def moments(self) -> Moments:
+        gram, cross, mean, target = (each / self._count for each in self._sums)
+        return Moments(gram, cross, mean, target, self._count)
+
+
 @dataclass(frozen=True)
 class Problem:
     """A layer's weights as a least squares problem.

@@ -18,7 +18,7 @@ from ..events import Step, step
 from ..model import Model
 from ..records import Records
 from ..samples import SampleSet
-from ..spec import Arrays
+from ..spec import Arrays, Signature
 from . import closed_form, cluster, distil, kept, sensitivity
 from .closed_form import Amount
 from .distil import Score
@@ -158,7 +158,9 @@ def _made(
     if wanted.recover_minutes:
         holds = {layer.name: closed_form.held(student.weight(layer.name), amounts[layer]) for layer in chosen}
         student.hold(holds)
-        progress = _learnt(student, model, samples.calibration, 60 * wanted.recover_minutes, folder, running)
+        progress = _learnt(
+            student, model.signature, samples.calibration, 60 * wanted.recover_minutes, folder, running
+        )
         student.release()
         closed_form.reach(student, holds)
     return {
@@ -199,18 +201,18 @@ def _shrunk(
 
 
 def _learnt(
-    student: Student, model: Model, calibration: Records, seconds: float, folder: Path, running: Step
+    student: Student, signature: Signature, calibration: Records, seconds: float, folder: Path, running: Step
 ) -> distil.Progress:
     """Let the student learn from most of the calibration samples; the others tell when it is at its best."""
     looks = range(LOOK_EVERY - 1, len(calibration), LOOK_EVERY)[:LOOKS]
     lesson = _Part(calibration, [index for index in range(len(calibration)) if index not in looks])
-    taught = [model(calibration[index]) for index in looks]
+    taught = [student.teach(calibration[index]) for index in looks]
 
     def look() -> Score:
         answers = [student(calibration[index]) for index in looks]
         return Score(distil.agreement(answers, taught), -sensitivity.distance(answers, taught))
 
-    return distil.distil(student, lesson, model.signature, look, seconds, folder, running)
+    return distil.distil(student, lesson, signature, look, seconds, folder, running)
 
 
 @dataclass(frozen=True)

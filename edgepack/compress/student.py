@@ -1,4 +1,4 @@
-"""The seam to the frameworks: a copy of a model that is made smaller, with the original at hand as its teacher.
+"""The seam to the frameworks: a model that is made smaller, with the original at hand as its teacher.
 
 A model that can be compressed has a method ``student() -> Student``.
 """
@@ -55,6 +55,10 @@ class Student(Protocol):
         """Those that can be changed, in the order in which they first compute."""
         ...
 
+    def teach(self, inputs: Arrays) -> dict[str, Array]:
+        """The teacher's outputs for one sample."""
+        ...
+
     def weight(self, name: str) -> Array:
         """[out, in], float32, as it is now."""
         ...
@@ -101,5 +105,5 @@ class Teacher(Protocol):
     """A model of which students can be made."""
 
     def student(self) -> Student:
-        """A copy, to be made smaller. Raises ModelError where the source has no layers."""
+        """To be made smaller; the model itself may be used up by it. Raises ModelError where the source has no layers."""
         ...

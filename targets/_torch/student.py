@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
-from edgepack.compress.recover import Moments
+from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Hold
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays
@@ -54,6 +54,9 @@ class TorchStudent:
         self._stacks = self._can_stack(program.example)
         self._optimiser: torch.optim.Optimizer | None = None
 
+    def teach(self, inputs: Arrays) -> dict[str, Array]:
+        return self._original(inputs)
+
     def weight(self, name: str) -> Array:
         weight = self._layer(name).weight.detach()
         return np.asarray(weight.reshape(len(weight), -1).numpy().copy())
@@ -67,13 +70,13 @@ class TorchStudent:
                 layer.bias += torch.from_numpy(shift)
 
     def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
-        sums = {name: _Sums() for name in names}
+        sums = {name: Sums() for name in names}
         with torch.no_grad():
             for stack in self._stacked(samples):
                 taught = _inputs_of(self._teacher, names, stack)
                 own = _inputs_of(self._module, names, stack)
                 for name in names:
-                    sums[name].add(own[name], taught[name])
+                    sums[name].add(own[name].numpy(), taught[name].numpy())
         return {name: each.moments() for name, each in sums.items()}
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
@@ -187,21 +190,3 @@ def _inputs_of(module: torch.nn.Module, names: Sequence[str], tensors: Any) -> d
     with suppress(AllSeen), watch:
         module(*tensors)
     return {name: torch.cat(parts) for name, parts in watch.seen.items()}
-
-
-class _Sums:
-    """Adds up the moments of inputs, stack by stack."""
-
-    def __init__(self) -> None:
-        self._sums: list[Array] = []
-        self._count = 0
-
-    def add(self, own: torch.Tensor, taught: torch.Tensor) -> None:
-        parts = [own.T @ own, taught.T @ own, own.sum(0), taught.sum(0)]
-        terms = [part.double().numpy() for part in parts]
-        self._sums = [a + b for a, b in zip(self._sums, terms, strict=True)] if self._sums else terms
-        self._count += len(own)
-
-    def moments(self) -> Moments:
-        gram, cross, mean, target = (each / self._count for each in self._sums)
-        return Moments(gram, cross, mean, target, self._count)
