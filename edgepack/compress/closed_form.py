@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,9 @@ from ..spec import Array, Arrays
 from . import cluster, recover
 from .sensitivity import change, problem
 from .student import Hold, Layer, Student
+
+PLACES = 4
+"""So many places for every input of a layer tell its second moments well enough."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,24 @@ class Amount:
 
 
 def shrink(
-    student: Student, amounts: Mapping[Layer, Amount], samples: Sequence[Arrays], step: Step
+    student: Student,
+    amounts: Mapping[Layer, Amount],
+    samples: Sequence[Arrays],
+    step: Step,
+    more: Callable[[], Iterable[Arrays]] | None = None,
 ) -> dict[str, Hold]:
     """Give the layers their amounts; what training must hold from now on.
 
     Args:
         amounts: in the order of the student's layers.
+        more: many samples, for layers that see few places of each: behind a global pooling, one.
     """
     originals = {layer.name: student.weight(layer.name) for layer in amounts}
     holds = {}
     for layer, amount in step.track(amounts.items(), len(amounts)):
         moments = student.moments([layer.name], samples)[layer.name]
+        if more is not None and moments.count < PLACES * layer.shape[1]:
+            moments = student.moments([layer.name], more())[layer.name]
         weight = _settled(problem(layer, originals[layer.name], moments), amount)
         change(student, layer, originals[layer.name], weight, moments)
         holds[layer.name] = held(weight, amount)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from .. import parity
 from ..events import Step, warn
-from ..spec import Arrays, Signature
-from . import augment
+from ..spec import Arrays
+from . import sensitivity
+from .lesson import Lesson
 from .student import Student
 
 BATCH = 16
@@ -59,35 +60,32 @@ class Progress:
         return Score(self.agreement, self.closeness)
 
 
-def distil(
-    student: Student,
-    lesson: Sequence[Arrays],
-    signature: Signature,
-    look: Callable[[], Score],
-    seconds: float,
-    folder: Path,
-    step: Step,
-) -> Progress:
+def distil(student: Student, lesson: Lesson, seconds: float, folder: Path, step: Step) -> Progress:
     """Let the student learn, and leave it as it was at its best.
 
     A run that was killed goes on from its last checkpoint in ``folder``, at most ``LOOK_SECONDS`` and a step old.
 
     Args:
-        lesson: samples that nothing else is judged by.
-        look: how the student stands now, on samples that are not in the lesson.
         seconds: for learning, in all runs together; looking takes some more.
     """
-    now, best = folder / "now.pt", folder / "best.pt"
+    best = folder / "best.state"
+    taught = [student.teach(inputs) for inputs in lesson.looks]
+
+    def look() -> None:
+        answers = [student(inputs) for inputs in lesson.looks]
+        found = Score(agreement(answers, taught), -sensitivity.distance(answers, taught))
+        if found > progress.best:
+            progress.agreement, progress.closeness = found.agreement, found.closeness
+            student.save(best)
+
     progress = _resumed(student, folder)
     if progress.steps == 0:
-        _note(student, look(), progress, best)
-    photos = augment.layouts(signature.inputs)
+        look()
     looked = progress.seconds
     while progress.seconds < seconds:
         start = time.monotonic()
-        rng = np.random.default_rng(progress.steps)
-        chosen = [lesson[index] for index in rng.permutation(len(lesson))[:BATCH]]
-        loss = student.learn(augment.batch(chosen, signature, photos, rng), rate(progress.seconds / seconds))
+        batch = lesson.batch(BATCH, progress.steps)
+        loss = student.learn(batch, rate(progress.seconds / seconds))
         if not math.isfinite(loss):
             warn(f"Learning gave {loss} at step {progress.steps}; the best student so far is kept.")
             break
@@ -95,8 +93,8 @@ def distil(
         progress.seconds += time.monotonic() - start
         if progress.seconds - looked >= LOOK_SECONDS or progress.seconds >= seconds:
             looked = progress.seconds
-            _note(student, look(), progress, best)
-            student.save(now)
+            look()
+            student.save(folder / "now.state")
             _write(progress, folder)
             step.tell(f"{100 * progress.agreement:.1f} % agree", int(progress.seconds), int(seconds))
     student.restore(best)
@@ -118,12 +116,6 @@ def rate(share: float) -> float:
     return RATE * (0.5 + 0.5 * math.cos(math.pi * min(1.0, share)))
 
 
-def _note(student: Student, found: Score, progress: Progress, best: Path) -> None:
-    if found > progress.best:
-        progress.agreement, progress.closeness = found.agreement, found.closeness
-        student.save(best)
-
-
 def _write(progress: Progress, folder: Path) -> None:
     partial = folder / "progress.partial"
     partial.write_text(json.dumps(asdict(progress)))
@@ -133,7 +125,7 @@ def _write(progress: Progress, folder: Path) -> None:
 def _resumed(student: Student, folder: Path) -> Progress:
     try:
         progress = Progress(**json.loads((folder / "progress.json").read_text()))
-        student.restore(folder / "now.pt")
+        student.restore(folder / "now.state")
     except (OSError, ValueError, TypeError, RuntimeError):  # none, or one of another version
         return Progress()
     return progress

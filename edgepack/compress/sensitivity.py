@@ -38,6 +38,8 @@ def ratios(
 ) -> dict[str, float]:
     """The share of each layer's weights that goes, so that ``ratio`` of all do and the outputs mind least.
 
+    None keeps less than half of what an even share would leave it: a few samples do not tell all that a layer is for.
+
     Args:
         moments: of every layer, the student being the teacher still.
         samples: some to ask the student with.
@@ -54,7 +56,7 @@ def ratios(
         change(student, layer, pruned, original, moments[layer.name])
         weight = moved / max(own, 1e-9) / found.energy
         scores[layer.name] = weight * prune.saliency(found.target, found.inverse)
-    return prune.budget(scores, ratio)
+    return prune.budget(scores, ratio, (1 + ratio) / 2)
 
 
 def change(student: Student, layer: Layer, old: Array, new: Array, moments: Moments) -> None:

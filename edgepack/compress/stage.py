@@ -18,17 +18,16 @@ from ..events import Step, step
 from ..model import Model
 from ..records import Records
 from ..samples import SampleSet
-from ..spec import Arrays, Signature
 from . import closed_form, cluster, distil, kept, sensitivity
 from .closed_form import Amount
-from .distil import Score
+from .lesson import Lesson
 from .student import Layer, Student, Teacher
 
 MOMENT_SAMPLES = 256
 """At most so many calibration samples tell a layer's inputs; a convolution has many places in each."""
 
-LOOK_EVERY, LOOKS = 4, 64
-"""Of the calibration samples every fourth, at most so many, is looked at for an early stop and not learnt from."""
+MANY = 1024
+"""Samples for layers that see one place of each."""
 
 FEWEST = 16
 """Calibration samples to learn from."""
@@ -68,10 +67,11 @@ def compress(
         _check_samples(wanted, samples, golden)
         student = _student(model)
         chosen = layers(student, wanted.keep)
+        lesson = Lesson(samples.calibration, model.signature)
         with kept.folder(kept.key(repr(wanted), student, samples.calibration)) as folder:
             found = kept.recall(student, folder)
             if not found:
-                found = _made(wanted, student, chosen, model, samples, golden, folder, running)
+                found = _made(wanted, student, chosen, lesson, samples.held_back, golden, folder, running)
                 kept.keep(student, found, folder)
         found |= counts(student, chosen)
         running.detail = summary(found)
@@ -145,41 +145,34 @@ def _made(
     wanted: Wanted,
     student: Student,
     chosen: Sequence[Layer],
-    model: Model,
-    samples: SampleSet,
+    lesson: Lesson,
+    held_back: Records,
     golden: Records,
     folder: Path,
     running: Step,
 ) -> dict[str, float]:
     """Shrink the student and let it recover; what that came to."""
-    amounts = _shrunk(wanted, student, chosen, samples.calibration, folder, running)
-    once = distil.agreement(map(student, samples.held_back), golden)
+    amounts = _shrunk(wanted, student, chosen, lesson, folder, running)
+    once = distil.agreement(map(student, held_back), golden)
     progress = distil.Progress()
     if wanted.recover_minutes:
         holds = {layer.name: closed_form.held(student.weight(layer.name), amounts[layer]) for layer in chosen}
         student.hold(holds)
-        progress = _learnt(
-            student, model.signature, samples.calibration, 60 * wanted.recover_minutes, folder, running
-        )
+        progress = distil.distil(student, lesson, 60 * wanted.recover_minutes, folder, running)
         student.release()
         closed_form.reach(student, holds)
     return {
         **({} if wanted.prune is None else {"prune": wanted.prune}),
         **({} if wanted.cluster is None else {"cluster": wanted.cluster}),
         "agreement before learning": once,
-        "agreement": distil.agreement(map(student, samples.held_back), golden),
+        "agreement": distil.agreement(map(student, held_back), golden),
         "steps": progress.steps,
         "minutes": round(progress.seconds / 60, 2),
     }
 
 
 def _shrunk(
-    wanted: Wanted,
-    student: Student,
-    chosen: Sequence[Layer],
-    calibration: Records,
-    folder: Path,
-    running: Step,
+    wanted: Wanted, student: Student, chosen: Sequence[Layer], lesson: Lesson, folder: Path, running: Step
 ) -> dict[Layer, Amount]:
     """By closed form; found again where a run was killed behind it."""
     noted, state = folder / "amounts.json", folder / "shrunk.state"
@@ -187,43 +180,13 @@ def _shrunk(
         amounts = [Amount(**each) for each in json.loads(noted.read_text())]
         student.restore(state)
         return dict(zip(chosen, amounts, strict=True))
-    every = range(0, len(calibration), -(-len(calibration) // MOMENT_SAMPLES))
-    some = [calibration[index] for index in every]
+    some = lesson.some(MOMENT_SAMPLES)
     ratios = dict.fromkeys((layer.name for layer in chosen), 0.0)
     if wanted.prune:
         moments = student.moments([layer.name for layer in chosen], some)
-        ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, some[: sensitivity.SAMPLES])
+        ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks)
     found = {layer: Amount(ratios[layer.name], wanted.cluster or 0) for layer in chosen}
-    closed_form.shrink(student, found, some, running)
+    closed_form.shrink(student, found, some, running, lambda: lesson.many(MANY))
     student.save(state)
     noted.write_text(json.dumps([asdict(each) for each in found.values()]))
     return found
-
-
-def _learnt(
-    student: Student, signature: Signature, calibration: Records, seconds: float, folder: Path, running: Step
-) -> distil.Progress:
-    """Let the student learn from most of the calibration samples; the others tell when it is at its best."""
-    looks = range(LOOK_EVERY - 1, len(calibration), LOOK_EVERY)[:LOOKS]
-    lesson = _Part(calibration, [index for index in range(len(calibration)) if index not in looks])
-    taught = [student.teach(calibration[index]) for index in looks]
-
-    def look() -> Score:
-        answers = [student(calibration[index]) for index in looks]
-        return Score(distil.agreement(answers, taught), -sensitivity.distance(answers, taught))
-
-    return distil.distil(student, lesson, signature, look, seconds, folder, running)
-
-
-@dataclass(frozen=True)
-class _Part(Sequence[Arrays]):
-    """Some of the records."""
-
-    records: Records
-    indices: list[int]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Arrays:  # type: ignore[override]
-        return self.records[self.indices[index]]
