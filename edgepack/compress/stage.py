@@ -49,6 +49,10 @@ class Wanted:
     recover_minutes: float = 5.0
     keep: tuple[str, ...] = ()
 
+    @property
+    def is_any(self) -> bool:
+        return self.prune is not None or self.cluster is not None
+
 
 def compress(
     wanted: Wanted, model: Model, samples: SampleSet, golden: Records
@@ -61,7 +65,7 @@ def compress(
         ModelError: the source has no layers.
         UsageError: a layer to keep that there is not, too few samples, or answers that tell nothing.
     """
-    if wanted.prune is None and wanted.cluster is None:
+    if not wanted.is_any:
         return model, {}
     with step("compress") as running:
         _check_samples(wanted, samples, golden)
