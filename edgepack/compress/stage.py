@@ -78,6 +78,8 @@ def compress(
                 found = _made(wanted, student, chosen, lesson, samples.held_back, golden, folder, running)
                 kept.keep(student, found, folder)
         found |= counts(student, chosen)
+        if wanted.cluster:
+            found["values a layer"] = max(cluster.distinct(student.weight(each.name)) for each in chosen)
         running.detail = summary(found)
     return student.model(), found
 
@@ -103,14 +105,12 @@ def layers(student: Student, keep: Sequence[str]) -> tuple[Layer, ...]:
 
 
 def counts(student: Student, chosen: Sequence[Layer]) -> dict[str, float]:
-    """What is in the student now: weights and zeros of all its layers, and the largest codebook of the chosen."""
+    """What is in the student now: the layers chosen, and weights and zeros of all."""
     weights = {layer.name: student.weight(layer.name) for layer in student.layers}
-    codes = max(cluster.distinct(weights[layer.name]) for layer in chosen)
     return {
         "layers": len(chosen),
         "weights": sum(weight.size for weight in weights.values()),
         "zeros": sum(int((weight == 0).sum()) for weight in weights.values()),
-        "values a layer": codes,
     }
 
 
