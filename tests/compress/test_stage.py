@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,23 @@ def test_what_cannot_be_is_refused_before_minutes_are_spent(
     with pytest.raises(error) as caught:
         make(**given)
     assert says in str(caught.value)
+
+
+def test_two_targets_share_what_was_found(
+    edgepack: Callable[..., Any], fake: Callable[[str], str], tmp_path: Path
+) -> None:
+    ended = edgepack(
+        "build", fake("taught"), "--data", fake("many"), "--target", "fake", "--target", "twin",
+        "--prune", 0.8, "--recover-minutes", 0.02, "--gate", "cosine>=0.5", "--json",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "agreement" in ended.err
+    told = [
+        json.loads((Path(each["path"]) / "manifest.json").read_text())["compression"]
+        for each in ended.json["bundles"]
+    ]
+    assert told[0] == told[1]
+    assert told[0]["zeros"] == 38
+    assert told[0]["zipped"] < told[0]["zipped before"]
+    (kept,) = (path for path in (tmp_path / "cache/edgepack/compressed").iterdir() if path.is_dir())
+    assert sorted(path.name for path in kept.iterdir()) == ["final.state", "found.json"]
