@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 CORE := .venv-core
 BIN := $(VENV)/bin
+# Many tests wait for a process: two files at a time take little more memory, and half the time.
+SPREAD := -n 2 --dist loadfile
 
 .PHONY: demo test venv lint types test-core test-targets bench clean
 
@@ -48,7 +50,7 @@ types: venv
 	$(BIN)/mypy
 
 test-core: venv $(CORE)/done
-	$(CORE)/bin/python -m pytest --ignore tests/targets --ignore tests/e2e
+	$(CORE)/bin/python -m pytest $(SPREAD) --ignore tests/targets --ignore tests/e2e
 
 test-targets: venv
 	@command -v g++ >/dev/null || sh .ci/need g++
@@ -58,7 +60,7 @@ test-targets: venv
 	@ls /usr/lib/*/webkit2gtk-4.1/MiniBrowser >/dev/null 2>&1 || sh .ci/need libwebkit2gtk-4.1-0
 	.ci/quiet $(BIN)/python samples/digits/prepare.py
 	.ci/quiet $(BIN)/python samples/emotion/prepare.py
-	$(BIN)/python -m pytest tests/targets tests/e2e
+	$(BIN)/python -m pytest $(SPREAD) tests/targets tests/e2e
 
 bench: venv
 	$(BIN)/python benchmarks/mobilenet.py

@@ -29,7 +29,8 @@ def cli() -> None:
     edgepack build model.keras --data samples.npz     one bundle, int8, proven
     edgepack init                                     start a project
     edgepack inspect dist/model-1.0.0-tflite-int8     what is truly in it
-    edgepack verify dist/model-1.0.0-tfjs-int8 --device chrome-android
+    edgepack verify dist/model-1.0.0-tflite-int8 --device raspberry-pi-4
+    edgepack bench dist/model-1.0.0-tflite-int8       beside its float sibling
 
     Exit codes: 0 done; 1 a gate was not met, nothing shipped; 2 wrong usage,
     config or data; 3 the model cannot be loaded or converted; 4 a tool or extra

@@ -12,6 +12,7 @@ from .bundle.manifest import Manifest, ParityEntry
 from .bundle.reader import Bundle
 from .devices.device import Device
 from .devices.replay import BackendResult, DeviceResult, replay
+from .devices.setup import installation
 from .errors import UsageError
 from .events import Listener
 from .registry import TargetInfo
@@ -46,6 +47,9 @@ def chosen(names: Sequence[str], infos: Sequence[TargetInfo]) -> tuple[Device, .
             )
         for tool in device.tools():
             tool.verify()
+        for info in infos:
+            if devices.takes(device.profile, info):
+                installation.require(device, info)
     return found
 
 

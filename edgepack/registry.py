@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import MissingToolError, ModelError, UsageError
+from .paired import Paired
 from .spec import Precision
-from .target import IO, Paired, Target
+from .target import IO, Target
 
 BUILT_IN = Path(__file__).parent / "targets"
 

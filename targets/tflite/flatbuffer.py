@@ -28,7 +28,8 @@ class OpView:
     Attributes:
         name: that of its first output tensor: unique in the file, kept by the quantizer.
         constants: its inputs whose data is in the file.
-        bounded: whether a fused activation cuts its output off at a constant (RELU6, RELU_N1_TO_1).
+        activated: whether an activation is fused into it.
+        bounded: whether that cuts its output off at a constant (RELU6, RELU_N1_TO_1).
     """
 
     name: str
@@ -37,6 +38,7 @@ class OpView:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     constants: tuple[int, ...]
+    activated: bool = False
     bounded: bool = False
 
 
@@ -66,6 +68,7 @@ class ModelView:
             for op in graph.operators if graph.operators is not None else []:
                 inputs, outputs = _indices(op.inputs), _indices(op.outputs)
                 kind, named = self.kind(op), outputs or inputs
+                activation = getattr(op.builtinOptions, "fusedActivationFunction", 0)
                 yield OpView(
                     name=self.tensor_name(index, named[0]) if named else f"{kind}_{index}",
                     kind=kind,
@@ -73,7 +76,8 @@ class ModelView:
                     inputs=inputs,
                     outputs=outputs,
                     constants=tuple(i for i in inputs if self.data_bytes(index, i)),
-                    bounded=getattr(op.builtinOptions, "fusedActivationFunction", 0) in _BOUNDED,
+                    activated=activation != schema.ActivationFunctionType.NONE,
+                    bounded=activation in _BOUNDED,
                 )
 
     def inputs(self, subgraph: int) -> tuple[int, ...]:

@@ -9,9 +9,10 @@ from edgepack.events import step
 from edgepack.spec import Precision, Signature
 from edgepack.target import Artifact, Op, Plan, Samples
 
+from . import logarithms, normalisations
 from .calibrate import Ranges, calibrate
 from .flatbuffer import ModelView
-from .quantize import limits, quantize, weight_bytes
+from .quantize import INTEGERS, limits, quantize, weight_bytes
 
 FILE = "model.tflite"
 
@@ -36,11 +37,18 @@ class TFLiteLowering:
             return calibrate(self._float32, self._signature, self._calibration, calibrating)
 
     @cached_property
+    def _exact(self) -> frozenset[str]:
+        has_logarithms = any(op.kind == "LOG" for op in self._view.ops)  # calibration takes its time
+        return logarithms.exact(self._view, self._ranges) if has_logarithms else frozenset()
+
+    @cached_property
     def ops(self) -> tuple[Op, ...]:
         """The ops; asking calibrates, because what an op can take depends on its values."""
-        ops = []
+        ops, flat = [], normalisations.flat(self._view, self._ranges)
         for view in self._view.ops:
-            cannot = limits(view, self._ranges)
+            cannot = {**limits(view, self._ranges)}
+            cannot |= dict.fromkeys(INTEGERS, logarithms.REASON) if view.name in self._exact else {}
+            cannot |= {Precision.INT8: normalisations.REASON} if view.name in flat else {}
             ops.append(
                 Op(
                     view.name,
@@ -58,6 +66,7 @@ class TFLiteLowering:
             data = self._float32
         else:
             static = {Precision.INT8, Precision.INT16X8} & {plan.default, *plan.ops.values()}
-            data = quantize(self._float32, self._view, plan, self._ranges if static else None)
+            exact = self._exact if {*INTEGERS} & {plan.default, *plan.ops.values()} else frozenset()
+            data = quantize(self._float32, self._view, plan, self._ranges if static else None, exact)
         (out / FILE).write_bytes(data)
         return Artifact(out, (FILE,))

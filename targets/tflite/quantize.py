@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,16 @@ Kind = qtyping.TFLOperationName
 SOFTMAX_STEPS = 16
 """The int8 softmax answers in steps of 1/256. Where not even its best value reaches 16 of them, nothing is left of it."""
 
+INTEGERS = (Precision.INT8, Precision.INT16X8, Precision.INT8_DYNAMIC)
+"""The precisions whose values have steps of one size."""
+
 _KINDS = {name: code for code, name in tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.items()}
 
 
 def limits(op: OpView, ranges: Ranges) -> Mapping[Precision, str]:
     """The precisions that an op cannot take, each with the reason."""
     found: dict[Precision, str] = {}
-    for precision in (Precision.INT8, Precision.INT16X8, Precision.INT8_DYNAMIC):
+    for precision in INTEGERS:
         if op.subgraph and precision != Precision.INT8_DYNAMIC:
             found[precision] = "it is inside a loop or branch, where ranges cannot be measured"
         elif not _is_supported(op, precision) and not (precision == Precision.INT8 and op.kind in ABSORBED):
@@ -62,11 +65,24 @@ def weight_bytes(view: ModelView, op: OpView) -> int:
     return sum(view.data_bytes(op.subgraph, index) for index in op.constants)
 
 
-def quantize(float32: bytes, view: ModelView, plan: Plan, ranges: Ranges | None) -> bytes:
-    """The file of a plan. Raises ModelError when the quantizer refuses it."""
+def quantize(
+    float32: bytes,
+    view: ModelView,
+    plan: Plan,
+    ranges: Ranges | None,
+    exact: Collection[str] = (),
+) -> bytes:
+    """The file of a plan.
+
+    Args:
+        exact: ops that stay in float, and the inputs that they read, whatever the plan says.
+
+    Raises:
+        ModelError: the quantizer refuses it.
+    """
     if ranges is not None:
         float32, ranges = finite(float32, view, _widened(view, ranges, plan))
-    tool = quantizer.Quantizer(float32, _recipe(view, plan).get_quantization_recipe())
+    tool = quantizer.Quantizer(float32, _recipe(view, plan, exact).get_quantization_recipe())
     try:
         result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     except Exception as error:
@@ -109,11 +125,11 @@ def _off_powers_of_two(view: ModelView, ranges: Ranges) -> Ranges:
     return {**ranges, **wider}
 
 
-def _recipe(view: ModelView, plan: Plan) -> recipe_manager.RecipeManager:
+def _recipe(view: ModelView, plan: Plan, exact: Collection[str]) -> recipe_manager.RecipeManager:
     manager = recipe_manager.RecipeManager()
     _add(manager, ".*", plan.default)
     for op in view.ops:
-        precision = plan.ops.get(op.name)
+        precision = Precision.FLOAT32 if op.name in exact else plan.ops.get(op.name)
         if precision is not None and precision != plan.default:
             _add(manager, _exactly(view, op.subgraph, op.outputs), precision)
     for inner in range(1, len(view.model.subgraphs)):  # loop bodies keep float inputs and outputs
@@ -121,6 +137,9 @@ def _recipe(view: ModelView, plan: Plan) -> recipe_manager.RecipeManager:
             manager.add_quantization_config(
                 _exactly(view, inner, indices), boundary, algorithm_key=Algorithm.NO_QUANTIZE
             )
+    read_exactly = {index for op in view.ops if op.name in exact for index in op.inputs}
+    if read_exactly & set(view.inputs(0)):  # all inputs are one op to the quantizer
+        manager.add_quantization_config(".*", Kind.INPUT, algorithm_key=Algorithm.NO_QUANTIZE)
     if plan.io == "float":
         for boundary in (Kind.INPUT, Kind.OUTPUT):
             manager.add_quantization_config(".*", boundary, algorithm_key=Algorithm.NO_QUANTIZE)

@@ -6,6 +6,7 @@ where no transpose is between the two, as in a Conv1d; and a program that is tra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,9 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from . import torch_convolutions, torch_pools
+from . import torch_cells, torch_complex, torch_convolutions, torch_pools
 from .torch_convolutions import TRANSPOSED
+from .torch_steps import Steps, put
 
 _aten = torch.ops.aten
 _LAYERS = {
@@ -29,12 +31,31 @@ _LAYERS = {
 
 def simplify(exported: ExportedProgram) -> None:
     """Compute the same by fewer ops; weights that change are new tensors."""
+    torch_cells.join(exported)
+    torch_complex.spell(exported)
+    _mirror_in_two_dimensions(exported)
     torch_convolutions.spell_padding(exported)
     _fold_normalisations(exported)
     torch_convolutions.spell_transposed(exported)
     torch_pools.spell(exported)
     _keep_channels_last(exported)
     exported.graph_module.recompile()
+
+
+def _mirror_in_two_dimensions(exported: ExportedProgram) -> None:
+    """Reflect the ends of a sequence as an image's: of that the converter makes one op, of the other eleven."""
+    for node in list(exported.graph.nodes):
+        if node.target not in (_aten.pad.default, _aten.reflection_pad1d.default):
+            continue
+        sequence, sizes, *options = node.args
+        is_reflected = node.target == _aten.reflection_pad1d.default or options[:1] == ["reflect"]
+        if is_reflected and len(sizes) == 2:
+            steps = Steps(node, sequence)
+            *rest, length = steps.sizes
+            steps.then(_aten.reshape.default, [1, math.prod(rest), 1, length])
+            steps.then(_aten.reflection_pad2d.default, [*sizes, 0, 0])
+            steps.then(_aten.reshape.default, list(node.meta["val"].shape))
+            put(exported, node, steps.made)
 
 
 def _keep_channels_last(exported: ExportedProgram) -> None:

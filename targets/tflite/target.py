@@ -37,10 +37,11 @@ class TFLite:
 
     def lower(self, model: Model, calibration: Samples, workdir: Path) -> TFLiteLowering:
         """Convert to a float .tflite. Raises ModelError."""
+        from .biases import with_biases
         from .lowering import TFLiteLowering
 
         data = _from_torch(model) if "tf" not in model.forms else _from_tensorflow(model)
-        return TFLiteLowering(data, model.signature, calibration)
+        return TFLiteLowering(with_biases(data), model.signature, calibration)
 
     def open(self, artifact: Artifact, backend: str = "") -> LiteRTRunner:
         """Load into LiteRT on this machine; the backend ``reference`` has its plain kernels. Raises ModelError."""

@@ -87,7 +87,6 @@ def _export(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> Expor
     except Exception as error:
         raise torch_errors.not_exported(error, module.get_submodule("program.network")) from error
     _rename(exported, module)
-    torch_errors.refuse_complex(exported)
     simplify(exported)
     for tensors in (exported.state_dict, exported.constants):
         for name, tensor in tensors.items():

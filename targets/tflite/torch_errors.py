@@ -8,7 +8,6 @@ import traceback
 from pathlib import Path
 
 import torch
-from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from edgepack.errors import ModelError
@@ -40,18 +39,22 @@ def not_exported(error: Exception, network: torch.nn.Module) -> ModelError:
     )
 
 
-def refuse_complex(exported: ExportedProgram) -> None:
-    """Raise a ModelError for the first op that makes a complex number, which TensorFlow Lite computes nothing with."""
-    for node in exported.graph.nodes:
-        value = node.meta.get("val")
-        if isinstance(value, torch.Tensor) and value.is_complex():
-            where = _where(module_of(node), _traced_line(node))
-            op = str(node.target).removesuffix(".default")
-            raise ModelError(
-                f"TensorFlow Lite has no ops on complex numbers: {op} gives {dtype_name(value.dtype)}{where}.",
-                "Compute with real numbers: a spectrogram is a conv1d with windowed sines and cosines as its weights; "
-                "or leave that part to the app.",
-            )
+def has_complex(node: torch.fx.Node) -> ModelError:
+    """Of an op that gives a complex number, or takes one, in a way that real numbers are no help with."""
+    told = [(node, "gives"), *((each, "takes") for each in node.all_input_nodes)]
+    values = [(each.meta.get("val"), verb) for each, verb in told]
+    what = next(
+        f"{verb} {dtype_name(value.dtype)}"
+        for value, verb in values
+        if isinstance(value, torch.Tensor) and value.is_complex()
+    )
+    where = _where(module_of(node), _traced_line(node))
+    return ModelError(
+        f"TensorFlow Lite has no ops on complex numbers: {str(node.target).removesuffix('.default')} {what}{where}.",
+        "Compute with real numbers, as the real part and the imaginary one, or leave that part to the app. "
+        "torch.stft, torch.fft.rfft and their inverses can stay, and what takes their values apart: "
+        "abs, real, imag, view_as_real.",
+    )
 
 
 def not_lowered(error: Exception) -> ModelError:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 from torch.fx import Node
 from torch.fx.node import map_arg
 
@@ -32,12 +33,8 @@ class Steps:
         return list(self.made.meta["val"].shape)
 
     def then(self, target: Any, *args: Any) -> Node:
-        with self._node.graph.inserting_before(self._node):
-            made = self._node.graph.call_function(target, (self.made, *args))
-        values: Any = map_arg(made.args, lambda each: each.meta["val"])
-        made.meta = {**self._node.meta, "val": target(*values)}
-        self.made = made
-        return made
+        self.made = call(self._node, target, self.made, *args)
+        return self.made
 
     def extend(self, before: Sequence[int], after: Sequence[int]) -> None:
         """Zeros around the last dimensions."""
@@ -61,6 +58,50 @@ class Steps:
                 self.then(_aten.constant_pad_nd.default, [0, 0, 0, stride - 1])
                 self.then(_aten.reshape.default, [*sizes[:dim], count * stride, *after])
                 self.then(_aten.slice.Tensor, dim, 0, (count - 1) * stride + 1)
+
+
+def call(node: Node, target: Any, *args: Any, **options: Any) -> Node:
+    """An op in front of a node, in whose place of the source it stands."""
+    with node.graph.inserting_before(node):
+        made: Node = node.graph.call_function(target, args, options)
+    values: Any = map_arg(args, lambda each: each.meta["val"])
+    made.meta = {**node.meta, "val": target(*values, **options)}
+    return made
+
+
+def constant(exported: ExportedProgram, node: Node, name: str, tensor: torch.Tensor) -> Node:
+    """A new weight of the program, for what is put in the place of a node."""
+    name = f"{node.name}_{name}"
+    first = next(iter(exported.graph.nodes))
+    with exported.graph.inserting_before(first):
+        made: Node = exported.graph.placeholder(name)
+    made.meta["val"] = node.meta["val"].fake_mode.from_tensor(tensor, static_shapes=True)
+    spec = InputSpec(InputKind.BUFFER, TensorArgument(made.name), made.name, persistent=True)
+    exported.graph_signature.input_specs.insert(0, spec)
+    exported.state_dict[made.name] = tensor
+    return made
+
+
+def known(exported: ExportedProgram, node: Node) -> torch.Tensor | None:
+    """The value of what no input has a part in."""
+    signature = exported.graph_signature
+    stored = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    if node.name in stored:
+        name = stored[node.name]
+        value: torch.Tensor = (
+            exported.state_dict[name] if name in exported.state_dict else exported.constants[name]
+        )
+        return value
+    values = {each: known(exported, each) for each in node.all_input_nodes}
+    if node.op != "call_function" or any(value is None for value in values.values()):
+        return None
+    args: Any = map_arg((node.args, node.kwargs), values.__getitem__)
+    made: torch.Tensor = node.target(*args[0], **args[1])  # type: ignore[operator]
+    return made
 
 
 def arguments(node: Node, dims: int) -> dict[str, Any]:

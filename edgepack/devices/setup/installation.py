@@ -51,6 +51,13 @@ def install(device: Device, target: TargetInfo) -> Mapping[Part, Installed]:
     return {part: parts.install(part) for part in wanted}
 
 
+def require(device: Device, target: TargetInfo) -> None:
+    """Raises MissingToolError, with the command that installs it: the device is not set up for bundles of the target."""
+    if isinstance(device, Installable):
+        for part in device.parts(target):
+            parts.require(part, f"edgepack devices install {device.profile.name} --target {target.name}")
+
+
 def size(device: Installable, target: TargetInfo) -> int | None:
     """How many bytes the device has on the disk for bundles of a target; None where it is not installed."""
     found = [parts.find(part) for part in device.parts(target)]

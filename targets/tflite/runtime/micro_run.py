@@ -149,7 +149,7 @@ def _refusal(said: str) -> Refusal:
     node = re.search(r"Node (\w+) \(number (\d+)\) failed", said)
     where = f"{node[1]} (op {node[2]})" if node else "the model"
     return Refusal(
-        f"TensorFlow Lite Micro cannot run {where}: {reason[:300]}.",
+        f"TensorFlow Lite Micro cannot run {where}: {reason[:300].rstrip('.')}.",
         "Its kernels take fewer types and shapes than TensorFlow Lite's; replace the op, or choose another --precision.",
     )
 

@@ -36,7 +36,7 @@ def test_float32_counted_by_hand(bench, lowering):
     }
     sizes = {op.kind: op.bytes for op in found.ops}
     assert sizes["CONV_2D"] == 4 * (2 * 2 * 3 * 4 + 4)
-    assert sizes["FULLY_CONNECTED"] == 4 * 4 * 5  # its bias, all zero, is left out by the converter
+    assert sizes["FULLY_CONNECTED"] == 4 * (4 * 5 + 5)  # its bias, all zero, is there all the same
     assert not found.full_int8
     assert found.float_islands == ()
 

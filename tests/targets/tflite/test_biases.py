@@ -1,0 +1,45 @@
+"""Dense layers without a bias get one of zeros, which changes no answer."""
+
+import keras
+import numpy as np
+import pytest
+
+from edgepack.targets.tflite.biases import with_biases
+from edgepack.targets.tflite.convert import convert
+from edgepack.targets.tflite.flatbuffer import ModelView
+from edgepack.targets.tflite.target import target as tflite
+
+
+@pytest.fixture
+def made():
+    features = keras.Input((12,), name="features")
+    x = keras.layers.Dense(8, use_bias=False, activation="relu")(features)
+    x = keras.layers.Dense(8, bias_initializer="ones")(x)
+    return keras.Model(features, keras.layers.Dense(3, use_bias=False, name="value")(x))
+
+
+def dense(data):
+    return [op for op in ModelView(data).ops if op.kind == "FULLY_CONNECTED"]
+
+
+def test_every_dense_layer_has_a_bias_and_answers_as_before(bench, draw, made):
+    samples = draw(features=(12,))
+    model = bench.adopt(made)
+    assert any(len(op.inputs) < 3 for op in dense(convert(model.form("tf"))))
+    for precision in ("float32", "int8"):
+        artifact = bench.emit(bench.lower(model, samples), precision)
+        assert all(len(op.inputs) == 3 for op in dense(artifact.main.read_bytes()))
+        assert bench.worst_db(model, tflite.open(artifact), samples) >= (
+            100 if precision == "float32" else 28
+        )
+    assert tflite.audit(artifact).full_int8
+
+
+def test_biases_that_are_there_stay(bench, made):
+    data = with_biases(convert(bench.adopt(made).form("tf")))
+    assert with_biases(data) == data
+    values = [
+        ModelView(data).model.buffers[ModelView(data).tensor(0, op.inputs[2]).buffer].data
+        for op in dense(data)
+    ]
+    assert [bool(np.any(each)) for each in values] == [False, True, False]
