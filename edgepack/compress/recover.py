@@ -134,7 +134,7 @@ def pruned(problem: Problem, ratio: float) -> Array:
         own[:] = prune.mask((block / pivots) ** 2, 1 - float(own.mean()))
         return lambda column, index: column * chosen[:, first + index]
 
-    in_columns(problem, settle)
+    in_columns(problem.target, problem.inverse, settle)
     return masked(problem, chosen)
 
 
@@ -154,7 +154,7 @@ def clustered(problem: Problem, count: int, mask: Array | None = None) -> Array:
 
         return code
 
-    found = in_columns(Problem(start, problem.hessian), settle)
+    found = in_columns(start, problem.inverse, settle)
     return reaching(found / scales, start / scales) * scales
 
 
@@ -169,16 +169,20 @@ def reaching(units: Array, start: Array) -> Array:
 
 
 def in_columns(
-    problem: Problem, settle: Callable[[Array, int, Array], Callable[[Array, int], Array]], block: int = BLOCK
+    start: Array,
+    inverse: Array,
+    settle: Callable[[Array, int, Array], Callable[[Array, int], Array]],
+    block: int = BLOCK,
 ) -> Array:
-    """Settle the columns of T one by one, and let those to come make up for the error.
+    """Settle the columns of weights [out, in] one by one, and let those to come make up for the error.
 
     Args:
+        inverse: of the metric H, [in, in].
         settle: of the present weights of some columns [out, n], the first one's index, and their pivots [n] (the square
-            roots of the remaining inverse Hessian's diagonal), makes the function that settles a column [out] of these.
+            roots of the remaining inverse's diagonal), makes the function that settles a column [out] of these.
     """
-    weight = problem.target.copy()
-    upper = np.linalg.cholesky(problem.inverse).T
+    weight = start.copy()
+    upper = np.linalg.cholesky(inverse).T
     size = weight.shape[1]
     for first in range(0, size, block):
         last = min(first + block, size)

@@ -128,8 +128,8 @@ def _check_samples(wanted: Wanted, samples: SampleSet, golden: Records) -> None:
             f"{few} calibration samples are too few to recover from; {FEWEST} are the least.",
             "Give more, 100 or so; or --recover-minutes 0 for the closed form alone.",
         )
-    answers = golden.stacked(len(golden))
-    if len(golden) > 1 and all(np.all(each == each[:1]) for each in answers.values()):
+    first = golden[0]
+    if len(golden) > 1 and all(np.array_equal(each[name], first[name]) for each in golden for name in first):
         raise UsageError(
             "The original gives the same answers to all held-back samples, so nothing can be told from them.",
             "Give samples that differ as they do in real use.",

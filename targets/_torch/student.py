@@ -48,7 +48,8 @@ class TorchStudent:
         if not self.layers:
             raise ModelError(
                 "The source has no layers that compression can see: it is a graph of operations.",
-                "Give the torch.nn.Module itself, by a file.py:factory.",
+                "Give the torch.nn.Module itself, by a file.py:factory. A Keras model is compressed for targets that take "
+                "TensorFlow's.",
             )
         self._holds: dict[str, Hold] = {}
         self._stacks = self._can_stack(program.example)
