@@ -78,6 +78,12 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
             "zip": options["zip_"],
             "devices": tuple(dict.fromkeys(options["devices"])) or None,
         },
+        "compress": {
+            "prune": options["prune"],
+            "cluster": options["cluster"],
+            "recover_minutes": options["recover_minutes"],
+            "keep": tuple(dict.fromkeys(options["keep"])) or None,
+        },
     }
     table = {section: {k: v for k, v in values.items() if v is not None} for section, values in table.items()}
     if options["shapes"]:
@@ -156,6 +162,8 @@ def _print_summary(console: Console, done: list[Job]) -> None:
         if job.path is not None:
             console.line(f"bundle  {job.path}{'' if job.error is None else '  (rejected, kept aside)'}")
             console.line(f"report  {job.path / 'report.html'}")
+            if smaller := _smaller(job):
+                console.line(f"smaller {smaller}")
             if checked := _devices(job):
                 console.line(f"devices {checked}")
 
@@ -191,6 +199,20 @@ def _worst_sqnr(job: Job) -> str:
     if job.manifest is None:
         return ""
     return f"{min(m.sqnr_db for p in job.manifest.parity.values() for m in p.outputs.values()):.1f} dB"
+
+
+def _smaller(job: Job) -> str:
+    """What compression came to, in words; empty without any."""
+    found = job.manifest.compression if job.manifest else {}
+    if not found:
+        return ""
+    pairs = ((found["bytes before"], found["bytes"]), (found["zipped before"], found["zipped"]))
+    model, packed = (" -> ".join(format_bytes(int(size)) for size in pair) for pair in pairs)
+    nonzero = int(found["weights"] - found["zeros"])
+    return (
+        f"{int(found['weights']):,} weights, {nonzero:,} not zero; model {model}, zipped {packed}; "
+        f"agreement {100 * found['agreement']:.1f} % ({100 * found['agreement before learning']:.1f} % before learning)"
+    )
 
 
 def _devices(job: Job) -> str:

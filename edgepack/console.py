@@ -52,8 +52,9 @@ class Console:
             match event:
                 case StepStarted(name):
                     self._progress.reset(task, description=prefix + name, visible=True, count="")
-                case StepAdvanced(_, done, total):
-                    self._progress.update(task, count=f"{done}/{total}" if total else f"{done}")
+                case StepAdvanced(_, done, total, text):
+                    count = f"{done}/{total}" if total else f"{done}"
+                    self._progress.update(task, count=f"{count}  {escape(text)}" if text else count)
                 case StepEnded(name, seconds, ok, detail):
                     self._progress.update(task, visible=False)
                     mark = "[green]✓[/]" if ok else "[red]✗[/]"

@@ -22,6 +22,7 @@ class StepAdvanced:
     name: str
     done: int
     total: int | None
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class Step:
                 last = time.monotonic()
                 _listener.get()(StepAdvanced(self.name, done, total))
             yield item
+
+    def tell(self, text: str, done: int, total: int | None = None) -> None:
+        """Report how it stands, in words too."""
+        _listener.get()(StepAdvanced(self.name, done, total, text))
 
 
 @contextmanager

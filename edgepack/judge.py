@@ -34,13 +34,16 @@ class Reference:
     """The original: the loaded model, its samples, and its answers to the held-back ones.
 
     Attributes:
+        model: made smaller, where that was asked for; the answers are the original's all the same.
         origin: the form of the framework in which it was asked.
+        compression: what making it smaller came to (see edgepack.compress.stage).
     """
 
     model: Model
     samples: SampleSet
     golden: Records
     origin: str = ""
+    compression: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,10 @@ class ChannelsLastRecords(Records):
         for record in self.source:
             yield self._turn(record, 1)
 
+    def __getitem__(self, index: int) -> dict[str, Array]:
+        """See Records."""
+        return self._turn(self.source[index], 1)
+
     def stacked(self, count: int) -> dict[str, Array]:
         """See Records.stacked."""
         return self._turn(self.source.stacked(count), 2)

@@ -44,6 +44,17 @@ _BUILD = (
         metavar="NAME",
         help="Where it must pass too; repeat. See devices.",
     ),
+    click.option("--prune", type=float, metavar="R", help="Set this share of the layers' weights to zero."),
+    click.option("--cluster", type=int, metavar="K", help="Give a layer's weights K values at most."),
+    click.option(
+        "--recover-minutes",
+        type=float,
+        metavar="M",
+        help="How long a compressed model may learn from the original. [5]",
+    ),
+    click.option(
+        "--keep-layer", "keep", multiple=True, metavar="NAME", help="A layer not to compress; repeat."
+    ),
     click.option("--out", metavar="DIR", help="Where bundles go. [dist]"),
     click.option("--zip", "zip_", is_flag=True, default=None, help="Also write the bundle as a .zip."),
     click.option("--name", help="The bundle's name. [the source's]"),

@@ -1,4 +1,4 @@
-"""The flow, written once: source -> samples -> golden -> lower -> plan -> emit -> audit -> parity -> bundle."""
+"""The flow, written once: source -> samples -> golden -> compress -> lower -> plan -> emit -> audit -> parity -> bundle."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
+from .compress import sizes
+from .compress.stage import compress
 from .errors import ModelError
 from .events import step, warn
 from .judge import Judge, Reference
@@ -70,10 +72,12 @@ def build(
         model = _load(project, lambda: sources.load(project, info, recorded.origin), quiet=True, by=by)
         samples, golden, origin = recorded.samples, recorded.golden, recorded.origin.form
         _check_same(recorded.origin.signature, model)
-    if info.layout == "NHWC" and project.build.layout == "auto":
-        model, samples = channels_last(model, samples)
-    reference = Reference(model, samples, golden, origin)
     target = registry.load_target(info)
+    turned = channels_last if info.layout == "NHWC" and project.build.layout == "auto" else _as_they_are
+    plain = sizes.plain(project, info, target, *turned(model, samples), workdir)
+    model, compression = compress(project.compression, model, samples, golden)
+    model, samples = turned(model, samples)
+    reference = Reference(model, samples, golden, origin, {**compression, **plain})
     with step("lower"):
         lowering = target.lower(model, samples.calibration, workdir)
     judge = Judge(target, lowering, reference, project.parity_gate, workdir)
@@ -122,6 +126,10 @@ def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Recor
                 _check_finite(answers, writer.count)
                 writer.write(answers)
     return samples, writer.records
+
+
+def _as_they_are(model: Model, samples: SampleSet) -> tuple[Model, SampleSet]:
+    return model, samples
 
 
 def _check_same(original: Signature, model: Model) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .bundle.manifest import SLUG
+from .compress.stage import Wanted
 from .errors import UsageError
 from .parity import Gate, default_gate, parse_gate
 from .samples import DataRequest
@@ -91,6 +92,15 @@ class BuildTable(Table):
     devices: tuple[str, ...] = ()
 
 
+class CompressTable(Table):
+    """[compress]"""
+
+    prune: Annotated[float, Field(gt=0, le=0.95)] | None = None
+    cluster: Annotated[int, Field(ge=4, le=255)] | None = None
+    recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Wanted.recover_minutes
+    keep: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+
+
 class GateTable(Table):
     """[gate]: the least sqnr_db, cosine and argmax_agreement, the greatest max_abs."""
 
@@ -109,6 +119,7 @@ class Project(Table):
     data: DataTable = DataTable()
     build: BuildTable = BuildTable()
     gate: GateTable = GateTable()
+    compress: CompressTable = CompressTable()
     device: dict[str, dict[str, Any]] = {}  # read by edgepack.devices.profiles
 
     @property
@@ -130,6 +141,10 @@ class Project(Table):
     def data_request(self) -> DataRequest:
         data = self.data
         return DataRequest(data.representative, data.samples, data.calibration, data.held_back)
+
+    @property
+    def compression(self) -> Wanted:
+        return Wanted(**dict(self.compress))
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:

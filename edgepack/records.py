@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import numpy as np
 
@@ -45,10 +46,20 @@ class Records:
     def __iter__(self) -> Iterator[dict[str, Array]]:
         with self.path.open("rb") as file:
             for _ in range(self.count):
-                yield {
-                    field.name: _parse(file.read(field.bytes), field).astype(field.dtype)
-                    for field in self.fields
-                }
+                yield self._read(file)
+
+    def _read(self, file: BinaryIO) -> dict[str, Array]:
+        return {
+            field.name: _parse(file.read(field.bytes), field).astype(field.dtype) for field in self.fields
+        }
+
+    def __getitem__(self, index: int) -> dict[str, Array]:
+        """One record. Raises IndexError."""
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        with self.path.open("rb") as file:
+            file.seek(index * sum(field.bytes for field in self.fields))
+            return self._read(file)
 
     def stacked(self, count: int) -> dict[str, Array]:
         """The first ``count`` records, stacked on a new first axis, in the stored dtype."""

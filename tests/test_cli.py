@@ -174,7 +174,7 @@ EVERY_FLAG = [
     "--model-version", "9", "--labels", "l.txt", "--signature", "s", "--shape", "x=1x2",
     "--input", "x:kind=image,rate=16000,layout=NCHW,channels=bgr,scale=2,offset=1/2/3,mean=4,std=5",
     "--output", "y:activation=softmax,top_k=3", "--samples", "9", "--calibration", "8", "--held-back", "7",
-    "--allow-code", "--device", "host",
+    "--allow-code", "--device", "host", "--prune", "0.5", "--cluster", "16", "--recover-minutes", "3", "--keep-layer", "stem",
 ]  # fmt: skip
 NOT_KEYS = {"source", "config", "at_once", "force", "as_json", "debug"}
 
@@ -199,6 +199,7 @@ def test_every_key_of_the_file_has_a_flag(workspace: Path, monkeypatch: pytest.M
         project.data,
         project.build,
         project.gate,
+        project.compress,
         project.input["x"],
         project.output["y"],
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from edgepack.compress.stage import Wanted
 from edgepack.errors import UsageError
 from edgepack.parity import default_gate
 from edgepack.project import Project, load
@@ -44,6 +45,12 @@ representative = "photos/"
 samples = 250
 calibration = 200
 held_back = 50
+
+[compress]
+prune = 0.5
+cluster = 32
+recover_minutes = 12
+keep = ["stem", "head"]
 
 [build]
 targets = ["tflite", "fake"]
@@ -87,6 +94,7 @@ def test_every_key_arrives() -> None:
     )
     assert project.wrap.output("probabilities") == OutputWrap("softmax", 5)
     assert project.data_request == DataRequest("photos/", 250, 200, 50)
+    assert project.compression == Wanted(0.5, 32, 12.0, ("stem", "head"))
     assert project.build.targets == ("tflite", "fake")
     assert (project.build.precision, project.build.io) == (Precision.INT16X8, "float")
     assert (project.build.runtime, project.build.layout) == ("litert", "keep")

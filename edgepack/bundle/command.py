@@ -12,6 +12,7 @@ from ..usercode import is_reference
 def command_line(project: Project, target: str, runtime: str) -> str:
     """``edgepack build ...`` with every value that is not a default; paths by their last part, ``--out`` left out."""
     model, data, build, defaults = project.model, project.data, project.build, Project()
+    compress = project.compress
     words = ["edgepack", "build", _short(model.source), "--data", _short(data.representative)]
     words += ["--target", target, "--precision", build.precision.value]
     plain = {
@@ -23,6 +24,9 @@ def command_line(project: Project, target: str, runtime: str) -> str:
         "--samples": (data.samples, None),
         "--calibration": (data.calibration, None),
         "--held-back": (data.held_back, None),
+        "--prune": (compress.prune, None),
+        "--cluster": (compress.cluster, None),
+        "--recover-minutes": (compress.recover_minutes, defaults.compress.recover_minutes),
         "--io": (build.io, defaults.build.io),
         "--layout": (build.layout, defaults.build.layout),
     }
@@ -30,6 +34,8 @@ def command_line(project: Project, target: str, runtime: str) -> str:
         if value != default:
             words += [flag, str(value)]
     words += ["--allow-code"] if model.allow_code else []
+    for layer in compress.keep:
+        words += ["--keep-layer", layer]
     for device in build.devices:
         words += ["--device", device]
     for name, shape in model.shapes.items():

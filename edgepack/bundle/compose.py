@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import __version__, frameworks, sources
+from ..compress.sizes import zipped
 from ..errors import UsageError
 from ..model import Model
 from ..parity import Metrics
@@ -137,6 +138,7 @@ def _manifest(
         outputs=tuple(_output(project, spec, labels) for spec in signature.outputs),
         labels=labels,
         processing=tuple(_processing(project, reference.model)),
+        compression=_compression(reference, judged),
         audit=_audit(judged.audit),
         gate=GateEntry(
             expression=str(project.parity_gate),
@@ -151,6 +153,12 @@ def _manifest(
         command=command_line(project, info.name, info.runtime),
         toolchain=_toolchain(info, reference),
     )
+
+
+def _compression(reference: Reference, judged: Judged) -> dict[str, float]:
+    """What making the model smaller came to; nothing where that was not asked for."""
+    found = dict(reference.compression)
+    return found | {"bytes": judged.artifact.bytes, "zipped": zipped(judged.artifact)} if found else {}
 
 
 def _parity(rows: tuple[Row, ...]) -> dict[str, ParityEntry]:

@@ -17,6 +17,7 @@ from edgepack.wrap import Where
 
 from .._keras.function import Function, Tensors
 from . import wrap
+from .student import KerasStudent
 
 BOUNDARY = {"int64": "int32", "uint32": "int32", "uint64": "int32", "int16": "int32", "float64": "float32"}
 """What a mobile runtime takes instead of the types that only servers like."""
@@ -57,6 +58,7 @@ class TFModel:
         scalings: Mapping[str, Affine],
         processing: tuple[tuple[str, str, Where], ...],
         notes: tuple[str, ...],
+        rebuild: Callable[[], TFModel],
     ) -> None:
         self.name = name
         self.signature = frozen.signature
@@ -66,6 +68,7 @@ class TFModel:
         self._function = function  # its variables live as long as the model
         self._concrete = concrete
         self._frozen = frozen
+        self._rebuild = rebuild
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         """The unfrozen original's outputs for one sample."""
@@ -76,6 +79,10 @@ class TFModel:
     def form(self, name: str) -> Frozen:
         """The frozen function, for ``tf``."""
         return {"tf": self._frozen}[name]
+
+    def student(self) -> KerasStudent:
+        """The Keras model itself, to be made smaller: this model must not be asked any more. Raises ModelError."""
+        return KerasStudent(self._function, self.signature, self._rebuild)
 
 
 def build(function: Function, request: LoadRequest) -> TFModel:
@@ -100,7 +107,16 @@ def build(function: Function, request: LoadRequest) -> TFModel:
         signature=_with_ranges(frozen.signature, request),
         retrace=_retrace(wrapped.function, function.inputs, request),
     )
-    return TFModel(request.name, bare, concrete, frozen, graph.scalings, wrapped.processing, tuple(notes))
+    return TFModel(
+        request.name,
+        wrapped.function,
+        concrete,
+        frozen,
+        graph.scalings,
+        wrapped.processing,
+        tuple(notes),
+        rebuild=lambda: build(function, request),
+    )
 
 
 def _retrace(

@@ -21,6 +21,7 @@ from .places import explained
 from .probe import examples
 from .scripted_source import unscripted
 from .source import Input, Source
+from .student import TorchStudent
 from .wrap import Wrapped
 
 
@@ -72,6 +73,14 @@ class TorchModel:
     def form(self, name: str) -> Program:
         """The program, for ``torch``."""
         return {"torch": self._program}[name]
+
+    def student(self) -> TorchStudent:
+        """A copy to be made smaller. Raises ModelError where there are no layers."""
+        return TorchStudent(self)
+
+    def with_program(self, program: Program) -> TorchModel:
+        """The same model, computed by another program."""
+        return TorchModel(self.name, program, self.scalings, self.processing, self.notes)
 
 
 def _named(specs: tuple[TensorSpec, ...], values: tuple[torch.Tensor, ...]) -> Any:

@@ -142,3 +142,50 @@ def samples_then_crash():
 
 
 NOT_A_FUNCTION = 3
+
+
+class Taught(Dense):
+    """One that can be made smaller."""
+
+    def student(self):
+        from fake_student import NumpyStudent
+
+        return NumpyStudent(self)
+
+
+def taught():
+    return Taught("x", (1, 12))
+
+
+def many():
+    rng = np.random.default_rng(2)
+    for _ in range(120):
+        yield {"x": rng.normal(size=12).astype(np.float32)}
+
+
+class Constant(Taught):
+    """Answers the same to everything."""
+
+    def __call__(self, inputs):
+        return {"scores": np.ones((1, 3), np.float32)}
+
+
+def constant():
+    return Constant("x", (1, 12))
+
+
+class TurnsNan(Taught):
+    """Learns nothing but NaN."""
+
+    def student(self):
+        student = super().student()
+        student.learn = lambda batch, rate: float("nan")
+        return student
+
+
+def turns_nan():
+    return TurnsNan("x", (1, 12))
+
+
+def few():
+    yield from list(many())[:12]

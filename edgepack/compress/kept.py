@@ -1,0 +1,75 @@
+"""What was found, and what is under way, in the cache folder: a kill loses a minute, a second target nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from .. import __version__
+from ..bundle.writer import cache_dir
+from ..records import Records
+from .student import Student
+
+NEWEST = 8
+"""How many results are kept."""
+
+FOUND, FINAL = "found.json", "final.state"
+
+
+def key(wanted: str, student: Student, calibration: Records) -> str:
+    """Identifies a compression by all that goes into it: what is asked for, the layers' weights, the samples."""
+    digest = hashlib.sha256(f"{__version__} {type(student).__name__} {wanted}".encode())
+    for layer in student.layers:
+        digest.update(f"{layer}".encode())
+        digest.update(student.weight(layer.name).tobytes())
+    for sample in calibration:
+        for array in sample.values():
+            digest.update(array.tobytes())
+    return digest.hexdigest()[:32]
+
+
+@contextmanager
+def folder(name: str) -> Iterator[Path]:
+    """A folder that no other process uses meanwhile; another that wants the same waits for what is found."""
+    root = cache_dir() / "compressed"
+    own = root / name
+    own.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f"{name}.lock"):
+        own.mkdir(exist_ok=True)
+        yield own
+    _forget(path for path in root.iterdir() if path.is_dir() and path != own)
+
+
+def recall(student: Student, folder: Path) -> dict[str, float]:
+    """What was found before, the student being it again; empty where nothing was."""
+    try:
+        found: dict[str, float] = json.loads((folder / FOUND).read_text())
+        student.restore(folder / FINAL)
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def keep(student: Student, found: dict[str, float], folder: Path) -> None:
+    """Keep what was found, and only that."""
+    student.save(folder / FINAL)
+    partial = folder / "found.partial"
+    partial.write_text(json.dumps(found))
+    partial.replace(folder / FOUND)
+    for path in folder.iterdir():
+        if path.name not in (FOUND, FINAL):
+            path.unlink()
+
+
+def _forget(others: Iterable[Path]) -> None:
+    """Results beyond the newest; those that were never finished go first of their age."""
+    oldest_first = sorted(others, key=lambda path: path.stat().st_mtime)
+    for path in oldest_first[: -NEWEST + 1]:
+        if (path / FOUND).is_file():
+            shutil.rmtree(path, ignore_errors=True)

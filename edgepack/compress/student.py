@@ -1,0 +1,109 @@
+"""The seam to the frameworks: a model that is made smaller, with the original at hand as its teacher.
+
+A model that can be compressed has a method ``student() -> Student``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from ..model import Model
+from ..spec import Array, Arrays
+from .recover import Moments
+
+Kind = Literal["conv", "depthwise", "linear"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer whose weights are one matrix.
+
+    Attributes:
+        shape: [out, in], a convolution's ``in`` being input channels times the places of its kernel.
+        kind: ``depthwise`` is any convolution in groups: an output sees only some of the inputs.
+        has_bias: so that a shift of the mean can be taken up.
+    """
+
+    name: str
+    kind: Kind
+    shape: tuple[int, int]
+    has_bias: bool
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What training must leave as it is in a layer.
+
+    Attributes:
+        mask: [out, in], False where a weight stays zero.
+        codes: sorted, -1..1; weights are codes times ``scales`` [out, 1].
+    """
+
+    mask: Array | None = None
+    codes: Array | None = None
+    scales: Array | None = None
+
+
+class Student(Protocol):
+    """See the module. Samples are those of the model's signature, a batch of 1 each."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Those that can be changed, in the order in which they first compute."""
+        ...
+
+    def teach(self, inputs: Arrays) -> dict[str, Array]:
+        """The teacher's outputs for one sample."""
+        ...
+
+    def weight(self, name: str) -> Array:
+        """[out, in], float32, as it is now."""
+        ...
+
+    def change(self, name: str, weight: Array, shift: Array | None = None) -> None:
+        """Give a layer other weights, and add ``shift`` [out] to its bias."""
+        ...
+
+    def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
+        """Of the (unfolded) inputs of layers other than depthwise ones, over all samples and places."""
+        ...
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        """The student's outputs for one sample."""
+        ...
+
+    def hold(self, holds: Mapping[str, Hold]) -> None:
+        """From now on ``learn`` keeps these; what a layer has now must be so already."""
+        ...
+
+    def learn(self, batch: Sequence[Arrays], rate: float) -> float:
+        """One gradient step towards the teacher's outputs and the held layers' outputs; returns the loss before it."""
+        ...
+
+    def release(self) -> None:
+        """Hold nothing any more; weights stay what they compute as."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """All that changes, of the layers and of training."""
+        ...
+
+    def restore(self, path: Path) -> None:
+        """What ``save`` wrote, under the same holds."""
+        ...
+
+    def model(self) -> Model:
+        """The student as a model like the original, what was held released."""
+        ...
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """A model of which students can be made."""
+
+    def student(self) -> Student:
+        """To be made smaller; the model itself may be used up by it. Raises ModelError where the source has no layers."""
+        ...

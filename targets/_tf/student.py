@@ -1,0 +1,249 @@
+"""A Keras model that is made smaller (see edgepack.compress.student).
+
+It is the original itself, not a copy, as not every Keras model can be copied: the teacher is the same layers with their
+first values. Held weights are shadowed by what learning moves; each step shows the layers the nearest weights allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgepack.compress import cluster
+from edgepack.compress.recover import Moments, Sums
+from edgepack.compress.student import Hold, Layer
+from edgepack.errors import ModelError
+from edgepack.spec import Array, Arrays, Signature
+
+from . import layers as shapes
+from .loss import loss
+
+if TYPE_CHECKING:
+    from .._keras.function import Function
+    from .model import TFModel
+
+STACK = 16
+"""Samples that are computed together, where the model can."""
+
+
+class KerasStudent:
+    """See edgepack.compress.student.Student. Raises ModelError where the source is no Keras model."""
+
+    def __init__(self, function: Function, signature: Signature, rebuild: Callable[[], TFModel]) -> None:
+        if not isinstance(function.keep, keras.Model):
+            raise ModelError(
+                "The source has no layers that compression can see: it is a graph of operations.",
+                "Give the Keras model itself: a .keras or .h5 file, or a factory that returns it.",
+            )
+        self._function, self._signature, self._rebuild = function, signature, rebuild
+        self._model = function.keep
+        self._model.trainable = True
+        self._variables = list(self._model.variables)
+        self._original = [each.numpy() for each in self._variables]
+        self._found = shapes.found(self._model)
+        self._stacks = self._can_stack()
+        self.layers = self._in_order()
+        self._holds: dict[str, Hold] = {}
+        self._optimiser: Any = None
+        self._shadows: dict[str, Any] = {}
+        self._graphs: dict[tuple[str, ...], Any] = {}
+
+    def teach(self, inputs: Arrays) -> dict[str, Array]:
+        with self._as_teacher():
+            return self(inputs)
+
+    def weight(self, name: str) -> Array:
+        layer = self._found[name]
+        return np.ascontiguousarray(shapes.matrix(layer, layer.kernel.numpy()))
+
+    def change(self, name: str, weight: Array, shift: Array | None = None) -> None:
+        layer = self._found[name]
+        layer.kernel.assign(shapes.kernel(layer, weight))
+        if shift is not None:
+            layer.bias.assign_add(shift)
+
+    def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
+        inputs_of = self._inputs_of(tuple(names))
+        sums = {name: Sums() for name in names}
+        for stack in self._stacked(samples):
+            own = inputs_of(stack)
+            with self._as_teacher():
+                taught = inputs_of(stack)
+            for name, x, t in zip(names, own, taught, strict=True):
+                sums[name].add(x.numpy(), t.numpy())
+        return {name: each.moments() for name, each in sums.items()}
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        outputs = self._answer(self._tensors([inputs]))
+        return {
+            spec.name: value.numpy() for spec, value in zip(self._signature.outputs, outputs, strict=True)
+        }
+
+    def hold(self, holds: Mapping[str, Hold]) -> None:
+        self._holds = dict(holds)
+        self._shadows = {name: keras.Variable(self._found[name].kernel) for name in holds}
+        self._optimiser = keras.optimizers.Adam(global_clipnorm=1.0)
+        self._optimiser.build(self._moved())
+
+    def release(self) -> None:
+        self._holds, self._shadows, self._optimiser = {}, {}, None
+
+    def learn(self, batch: Sequence[Arrays], rate: float) -> float:
+        stacks = [batch] if self._stacks else [[sample] for sample in batch]
+        total, sums = 0.0, None
+        for stack in map(self._tensors, stacks):
+            with self._as_teacher():
+                taught, wanted = self._seen(stack)
+            value, gradients = self._gradients(stack, taught, wanted)
+            total += float(value) / len(stacks)
+            parts = [each / len(stacks) for each in gradients]
+            sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
+        if np.isfinite(total):
+            self._optimiser.learning_rate = rate
+            self._optimiser.apply(sums, self._moved())
+            self._show()
+        return total
+
+    def save(self, path: Path) -> None:
+        moving = [*self._shadows.values(), *(self._optimiser.variables if self._optimiser else [])]
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, *(each.numpy() for each in [*self._variables, *moving]))
+        partial.replace(path)
+
+    def restore(self, path: Path) -> None:
+        moving = [*self._shadows.values(), *(self._optimiser.variables if self._optimiser else [])]
+        with np.load(path, allow_pickle=False) as state:
+            for variable, name in zip([*self._variables, *moving], state.files, strict=False):
+                variable.assign(state[name])
+
+    def model(self) -> TFModel:
+        self.release()
+        return self._rebuild()
+
+    def _moved(self) -> list[Any]:
+        """What learning moves: the shadow in place of a held kernel."""
+        held = {id(self._found[name].kernel): shadow for name, shadow in self._shadows.items()}
+        return [held.get(id(each), each) for each in self._model.trainable_variables]
+
+    def _show(self) -> None:
+        """Give held layers the nearest weights to their shadows that they may have."""
+        for name, hold in self._holds.items():
+            layer = self._found[name]
+            weight = shapes.matrix(layer, self._shadows[name].numpy())
+            if hold.codes is not None and hold.scales is not None:
+                codes = hold.codes if hold.mask is None else hold.codes[hold.codes != 0]
+                weight = codes[cluster.nearest(weight / hold.scales, codes)] * hold.scales
+            if hold.mask is not None:
+                weight = weight * hold.mask
+            layer.kernel.assign(shapes.kernel(layer, weight))
+
+    @contextmanager
+    def _as_teacher(self) -> Iterator[None]:
+        """Meanwhile the layers have their first values."""
+        now = [each.numpy() for each in self._variables]
+        try:
+            for variable, value in zip(self._variables, self._original, strict=True):
+                variable.assign(value)
+            yield
+        finally:
+            for variable, value in zip(self._variables, now, strict=True):
+                variable.assign(value)
+
+    def _answer(self, tensors: Sequence[Any]) -> list[Any]:
+        return list(self._traced("answer", self._call)(*tensors))
+
+    def _call(self, *tensors: Any) -> list[Any]:
+        names = (spec.name for spec in self._signature.inputs)
+        return list(self._function.call(dict(zip(names, tensors, strict=True))).values())
+
+    def _inputs_of(self, names: tuple[str, ...]) -> Callable[[Sequence[Any]], list[Any]]:
+        chosen = [self._found[name] for name in names]
+
+        def inputs(*tensors: Any) -> list[Any]:
+            with shapes.watching(chosen) as seen:
+                self._call(*tensors)
+            return [
+                tf.concat([shapes.unfolded(each, fed) for fed, _ in seen[id(each)]], 0) for each in chosen
+            ]
+
+        traced = tf.function(inputs, autograph=False)
+        return lambda stack: list(traced(*stack))
+
+    def _seen(self, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """(answers, what held layers give)."""
+        answers, features = self._traced("seen", self._watched)(*tensors)
+        return list(answers), list(features)
+
+    def _watched(self, *tensors: Any) -> tuple[list[Any], list[Any]]:
+        chosen = [self._found[name] for name in self._holds]
+        with shapes.watching(chosen) as seen:
+            answers = self._call(*tensors)
+        return answers, [given for each in chosen for _, given in seen[id(each)]]
+
+    def _gradients(self, tensors: Sequence[Any], taught: list[Any], wanted: list[Any]) -> Any:
+        variables = self._model.trainable_variables
+
+        def gradients(tensors: Any, taught: Any, wanted: Any) -> Any:
+            with tf.GradientTape() as tape:
+                answers, features = self._watched(*tensors)
+                value = loss(answers, taught, features, wanted)
+            found = tape.gradient(value, [each.value for each in variables])
+            return value, [
+                tf.zeros_like(each.value) if own is None else tf.convert_to_tensor(own)
+                for each, own in zip(variables, found, strict=True)
+            ]
+
+        return self._traced("gradients", gradients)(list(tensors), taught, wanted)
+
+    def _traced(self, name: str, call: Callable[..., Any]) -> Any:
+        """One graph for as long as the same layers are held."""
+        key = (name, *self._holds)
+        if key not in self._graphs:
+            self._graphs[key] = tf.function(call, autograph=False)
+        return self._graphs[key]
+
+    def _tensors(self, stack: Sequence[Arrays]) -> list[Any]:
+        return [
+            tf.constant(np.concatenate([sample[spec.name] for sample in stack]), spec.dtype)
+            for spec in self._signature.inputs
+        ]
+
+    def _stacked(self, samples: Iterable[Arrays]) -> Iterator[list[Any]]:
+        rest = iter(samples)
+        while stack := list(islice(rest, STACK if self._stacks else 1)):
+            yield self._tensors(stack)
+
+    def _example(self) -> list[Any]:
+        rng = np.random.default_rng(0)
+        return [tf.cast(rng.uniform(0, 2, spec.static_shape), spec.dtype) for spec in self._signature.inputs]
+
+    def _can_stack(self) -> bool:
+        """Whether two samples computed together give what each gives alone."""
+        example = self._example()
+        if not all(each.shape.rank and each.shape[0] == 1 for each in example):
+            return False
+        alone = self._call(*example)
+        try:
+            both = self._call(*(tf.concat([each, each], 0) for each in example))
+        except Exception:  # a reshape to a batch of 1, say: then one after the other
+            return False
+        return all(
+            one.shape.rank
+            and two.shape[0] == 2 * one.shape[0]
+            and np.allclose(two, tf.concat([one, one], 0), rtol=1e-3, atol=1e-4)
+            for one, two in zip(alone, both, strict=True)
+        )
+
+    def _in_order(self) -> tuple[Layer, ...]:
+        with shapes.watching(list(self._found.values())) as seen:
+            self._call(*self._example())
+        names = {id(layer): name for name, layer in self._found.items()}
+        return tuple(shapes.described(names[each], self._found[names[each]]) for each in seen)

@@ -1,0 +1,193 @@
+"""A copy of a PyTorch model that is made smaller (see edgepack.compress.student)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn.utils import parametrize
+
+from edgepack.compress.recover import Moments, Sums
+from edgepack.compress.student import Hold
+from edgepack.errors import ModelError
+from edgepack.spec import Array, Arrays
+
+from .layers import AllSeen, Coded, Masked, Watch, described
+from .loss import Feature, loss
+
+if TYPE_CHECKING:
+    from .model import TorchModel
+
+STACK = 16
+"""Samples that are computed together, where the model can."""
+
+
+class TorchStudent:
+    """See edgepack.compress.student.Student. Raises ModelError where the module has no layers."""
+
+    def __init__(self, original: TorchModel) -> None:
+        self._original = original
+        program = original.form("torch")
+        self._teacher = program.module
+        try:
+            self._module = copy.deepcopy(program.module)
+        except Exception as error:
+            raise ModelError(
+                f"The module cannot be copied, as compression needs it: {error}.",
+                "Return one that copy.deepcopy takes.",
+            ) from error
+        with torch.no_grad():
+            self.layers = described(self._module, program.example)
+        if not self.layers:
+            raise ModelError(
+                "The source has no layers that compression can see: it is a graph of operations.",
+                "Give the torch.nn.Module itself, by a file.py:factory. A Keras model is compressed for targets that take "
+                "TensorFlow's.",
+            )
+        self._holds: dict[str, Hold] = {}
+        self._stacks = self._can_stack(program.example)
+        self._optimiser: torch.optim.Optimizer | None = None
+
+    def teach(self, inputs: Arrays) -> dict[str, Array]:
+        return self._original(inputs)
+
+    def weight(self, name: str) -> Array:
+        weight = self._layer(name).weight.detach()
+        return np.asarray(weight.reshape(len(weight), -1).numpy().copy())
+
+    def change(self, name: str, weight: Array, shift: Array | None = None) -> None:
+        layer = self._layer(name)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(weight).reshape(layer.weight.shape))
+            if shift is not None:
+                self._give_bias(name)
+                layer.bias += torch.from_numpy(shift)
+
+    def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
+        sums = {name: Sums() for name in names}
+        with torch.no_grad():
+            for stack in self._stacked(samples):
+                taught = _inputs_of(self._teacher, names, stack)
+                own = _inputs_of(self._module, names, stack)
+                for name in names:
+                    sums[name].add(own[name].numpy(), taught[name].numpy())
+        return {name: each.moments() for name, each in sums.items()}
+
+    def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        with torch.no_grad():
+            outputs = self._module(*self._tensors([inputs]))
+        specs = self._original.signature.outputs
+        return {spec.name: value.numpy() for spec, value in zip(specs, outputs, strict=True)}
+
+    def hold(self, holds: Mapping[str, Hold]) -> None:
+        self.release()
+        self._holds = dict(holds)
+        for name, hold in holds.items():
+            layer = self._layer(name)
+            way = Masked(hold, layer.weight) if hold.codes is None else Coded(hold, layer.weight)
+            parametrize.register_parametrization(layer, "weight", way, unsafe=True)
+        trained = [each for each in self._module.parameters() if each.dtype == torch.float32]
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        self._optimiser = torch.optim.Adam(trained)
+
+    def learn(self, batch: Sequence[Arrays], rate: float) -> float:
+        assert self._optimiser is not None
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        total = 0.0
+        self._optimiser.zero_grad()
+        stacks = [batch] if self._stacks else [[sample] for sample in batch]
+        for stack in stacks:
+            tensors = self._tensors(stack)
+            with torch.no_grad():
+                taught, wanted = Feature.record(self._teacher, list(self._holds), tensors)
+            answers, features = Feature.record(self._module, list(self._holds), tensors)
+            value = loss(answers, taught, features, wanted) / len(stacks)
+            value.backward()  # type: ignore[no-untyped-call]
+            total += value.item()
+        if np.isfinite(total):
+            torch.nn.utils.clip_grad_norm_(self._module.parameters(), 1.0)
+            self._optimiser.step()
+        return total
+
+    def save(self, path: Path) -> None:
+        optimiser = self._optimiser.state_dict() if self._optimiser else None
+        partial = path.with_suffix(".partial")
+        torch.save({"module": self._module.state_dict(), "optimiser": optimiser}, partial)
+        partial.replace(path)
+
+    def restore(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        for layer in self.layers:
+            if f"{layer.name}.bias" in state["module"]:
+                self._give_bias(layer.name)
+        self._module.load_state_dict(state["module"])
+        if self._optimiser and state["optimiser"]:
+            self._optimiser.load_state_dict(state["optimiser"])
+
+    def model(self) -> TorchModel:
+        self.release()
+        program = self._original.form("torch")
+        return self._original.with_program(replace(program, module=self._module))
+
+    def release(self) -> None:
+        """Plain weights again, as they compute now."""
+        for name in self._holds:
+            parametrize.remove_parametrizations(self._layer(name), "weight")
+        self._holds = {}
+        for parameter in self._module.parameters():
+            parameter.requires_grad_(False)
+        self._optimiser = None
+
+    def _layer(self, name: str) -> Any:
+        return self._module.get_submodule(name)
+
+    def _give_bias(self, name: str) -> None:
+        layer = self._layer(name)
+        if layer.bias is None:
+            layer.bias = torch.nn.Parameter(torch.zeros(len(layer.weight)), requires_grad=False)
+
+    def _tensors(self, stack: Sequence[Arrays]) -> tuple[torch.Tensor, ...]:
+        return tuple(
+            torch.tensor(
+                np.concatenate([sample[spec.name] for sample in stack]), dtype=getattr(torch, spec.dtype)
+            )
+            for spec in self._original.signature.inputs
+        )
+
+    def _stacked(self, samples: Iterable[Arrays]) -> Iterator[tuple[torch.Tensor, ...]]:
+        rest = iter(samples)
+        while stack := list(islice(rest, STACK if self._stacks else 1)):
+            yield self._tensors(stack)
+
+    def _can_stack(self, example: tuple[torch.Tensor, ...]) -> bool:
+        """Whether two samples computed together give what each gives alone."""
+        if not all(each.ndim and len(each) == 1 for each in example):
+            return False
+        try:
+            with torch.no_grad():
+                alone = self._module(*example)
+                both = self._module(*(torch.cat([each, each]) for each in example))
+        except Exception:  # a reshape to a batch of 1, say: then one after the other
+            return False
+        return all(
+            len(two) == 2 * len(one) and torch.allclose(two, torch.cat([one, one]), rtol=1e-3, atol=1e-4)
+            for one, two in zip(alone, both, strict=True)
+            if one.ndim
+        ) and all(one.ndim for one in alone)
+
+
+def _inputs_of(module: torch.nn.Module, names: Sequence[str], tensors: Any) -> dict[str, torch.Tensor]:
+    """What layers are fed with, as [places, in]."""
+    watch = Watch({name: module.get_submodule(name).weight for name in names})  # type: ignore[misc]
+    with suppress(AllSeen), watch:
+        module(*tensors)
+    return {name: torch.cat(parts) for name, parts in watch.seen.items()}

@@ -1,0 +1,178 @@
+"""The stage in the flow, on the fake target: what ships is smaller, and is held to the original's answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepack import pipeline
+from edgepack.compress import distil
+from edgepack.errors import ModelError, UsageError
+from edgepack.events import Event, StepAdvanced, StepEnded, Warned
+from edgepack.pipeline import Built
+from edgepack.project import load
+
+Make = Callable[..., Built]
+
+
+@pytest.fixture
+def make(workspace: Path, tmp_path: Path, fake: Callable[[str], str]) -> Make:
+    """Build into ``out/``, with these amounts of compression."""
+
+    def run(source: str = "taught", data: str = "many", precision: str = "float32", **compress: Any) -> Built:
+        tables = {
+            "model": {"source": fake(source)},
+            "data": {"representative": fake(data)},
+            "build": {"precision": precision},
+            "gate": {"cosine": 0.5},
+            "compress": {"recover_minutes": 0} | compress,
+        }
+        scratch, out = (tmp_path / f"{name}{len(list(tmp_path.iterdir()))}" for name in ("scratch", "out"))
+        scratch.mkdir()
+        out.mkdir()
+        (tmp_path / "out").unlink(missing_ok=True)
+        (tmp_path / "out").symlink_to(out)
+        return pipeline.build(load(None, tables), "fake", scratch, out)
+
+    return run
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "weights.npz") as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def test_nothing_is_compressed_unless_asked(make: Make, events: list[Event]) -> None:
+    assert make().manifest.compression == {}
+    assert "compress" not in [event.name for event in events if isinstance(event, StepEnded)]
+
+
+def test_half_of_the_weights_go_and_the_manifest_counts_them(make: Make, tmp_path: Path) -> None:
+    told = make(prune=0.5).manifest
+    hidden, scores = weights(tmp_path / "out").values()
+    assert np.count_nonzero(hidden) == hidden.size  # the first layer is left alone
+    assert (scores == 0).sum() == scores.size // 2 == told.compression["zeros"]
+    assert told.compression["weights"] == hidden.size + scores.size
+    assert told.compression["prune"] == 0.5
+    assert told.compression["agreement"] == told.parity["host"].outputs["scores"].argmax_agreement
+    assert "--prune 0.5 --recover-minutes 0" in told.command
+
+
+def test_zeros_are_zeros_in_int8(make: Make, tmp_path: Path) -> None:
+    make(prune=0.5, precision="int8")
+    scores = weights(tmp_path / "out")["scores"]
+    assert scores.dtype == np.int8
+    assert (scores == 0).sum() >= scores.size // 2
+
+
+def test_layers_get_few_values(make: Make) -> None:
+    assert make(cluster=5).manifest.compression["values a layer"] <= 5
+
+
+def test_both_together(make: Make, tmp_path: Path) -> None:
+    told = make(cluster=6, prune=0.4).manifest.compression
+    assert told["values a layer"] <= 6
+    assert told["zeros"] == round(0.4 * 48)
+
+
+def test_learning_wins_back_and_keeps_what_is_held(make: Make, events: list[Event], tmp_path: Path) -> None:
+    once = make(prune=0.8).manifest.parity["host"].outputs["scores"]
+    again = make(prune=0.8, recover_minutes=0.03).manifest
+    assert again.compression["steps"] > 10
+    assert again.compression["zeros"] == round(0.8 * 48)
+    assert again.parity["host"].outputs["scores"].sqnr_db > once.sqnr_db
+    assert any("agree" in event.text for event in events if isinstance(event, StepAdvanced))
+
+
+def test_the_same_again_is_remembered_and_another_is_not(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = make(prune=0.8, recover_minutes=0.01).manifest
+    monkeypatch.setattr(distil, "distil", lambda *_: pytest.fail("learnt again"))
+    second = make(prune=0.8, recover_minutes=0.01).manifest
+    assert second.compression == first.compression
+    assert [file.sha256 for file in second.files] == [file.sha256 for file in first.files]
+    with pytest.raises(pytest.fail.Exception, match="learnt again"):
+        make(prune=0.7, recover_minutes=0.01)
+
+
+def test_a_killed_run_goes_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distil, "LOOK_SECONDS", 0.01)
+    written = distil._write
+    rounds: list[int] = []
+
+    def killed(progress: distil.Progress, folder: Path) -> None:
+        written(progress, folder)
+        rounds.append(progress.steps)
+        if len(rounds) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(distil, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make(prune=0.8, recover_minutes=0.02)
+    make(prune=0.8, recover_minutes=0.02)
+    assert rounds[3] > rounds[2]
+
+
+def test_nan_in_learning_keeps_the_best(
+    make: Make, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distil, "RATE", 1e30)
+    with np.errstate(all="ignore"):
+        told = make(prune=0.5, recover_minutes=0.05).manifest
+    assert told.compression["agreement"] >= told.compression["agreement before learning"] - 0.1
+    assert np.isfinite(told.parity["host"].outputs["scores"].sqnr_db)
+
+
+def test_a_loss_that_is_not_finite_stops(make: Make, events: list[Event]) -> None:
+    make(source="turns_nan", prune=0.5, recover_minutes=5)
+    assert any(
+        "the best student so far is kept" in event.text for event in events if isinstance(event, Warned)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"prune": 1.5}, UsageError, "less than or equal to 0.95"),
+        ({"prune": -0.1}, UsageError, "greater than 0"),
+        ({"cluster": 2}, UsageError, "greater than or equal to 4"),
+        ({"prune": 0.5, "recover_minutes": -1}, UsageError, "recover_minutes"),
+        ({"prune": 0.5, "recover_minutes": float("nan")}, UsageError, "recover_minutes"),
+        ({"prune": 0.5, "keep": ["score"]}, UsageError, "Did you mean 'scores'"),
+        ({"prune": 0.5, "keep": ["scores", "hidden"]}, ModelError, "No layer is left"),
+        ({"prune": 0.5, "source": "constant"}, UsageError, "same answers"),
+        ({"prune": 0.5, "source": "build", "data": "samples"}, ModelError, "cannot be compressed yet"),
+        ({"prune": 0.5, "data": "few", "recover_minutes": 5}, UsageError, "too few to recover"),
+        ({"prnue": 0.5}, UsageError, "Did you mean 'compress.prune'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_minutes_are_spent(
+    make: Make, given: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error) as caught:
+        make(**given)
+    assert says in str(caught.value)
+
+
+def test_two_targets_share_what_was_found(
+    edgepack: Callable[..., Any], fake: Callable[[str], str], tmp_path: Path
+) -> None:
+    ended = edgepack(
+        "build", fake("taught"), "--data", fake("many"), "--target", "fake", "--target", "twin",
+        "--prune", 0.8, "--recover-minutes", 0.02, "--gate", "cosine>=0.5", "--json",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "agreement" in ended.err
+    told = [
+        json.loads((Path(each["path"]) / "manifest.json").read_text())["compression"]
+        for each in ended.json["bundles"]
+    ]
+    assert told[0] == told[1]
+    assert told[0]["zeros"] == 38
+    assert told[0]["zipped"] < told[0]["zipped before"]
+    (kept,) = (path for path in (tmp_path / "cache/edgepack/compressed").iterdir() if path.is_dir())
+    assert sorted(path.name for path in kept.iterdir()) == ["final.state", "found.json"]

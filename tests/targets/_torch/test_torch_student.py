@@ -1,0 +1,196 @@
+"""The copy of a PyTorch model that is made smaller: what its layers are fed with, and what learning leaves alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgepack.compress import closed_form, cluster
+from edgepack.compress.closed_form import Amount
+from edgepack.compress.student import Hold, Teacher
+from edgepack.errors import ModelError
+from edgepack.events import Step
+
+RNG = np.random.default_rng(0)
+
+
+class Pads(nn.Conv2d):
+    """Does more than its class says."""
+
+    def forward(self, x):
+        return nn.functional.conv2d(nn.functional.pad(x, (1, 0, 2, 0)), self.weight, self.bias, self.stride)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding="same", bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.deep = nn.Conv2d(8, 8, 3, groups=8)
+        self.padded = Pads(8, 12, 2, stride=2)
+        self.point = nn.Conv2d(12, 10, 1, stride=2, bias=False)
+        self.head = nn.Linear(10, 5)
+
+    def forward(self, image):
+        x = torch.relu(self.norm(self.stem(image)))
+        x = torch.relu(self.point(torch.relu(self.padded(self.deep(x)))))
+        return torch.softmax(self.head(x.mean((2, 3))), 1)
+
+
+class Signal(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv1d(2, 6, 3, stride=2, padding=1, dilation=2, padding_mode="circular")
+        self.second = nn.Conv1d(6, 4, 5, padding=2)
+
+    def forward(self, sound):
+        return self.second(torch.relu(self.first(sound))).mean(2)
+
+
+def samples(count=6, shape=(1, 3, 12, 12), name="image"):
+    return [{name: RNG.normal(size=shape).astype(np.float32)} for _ in range(count)]
+
+
+@pytest.fixture
+def student(bench):
+    return bench.adopt(Net().eval(), image=((3, 12, 12), "float32")).student()
+
+
+def test_layers_are_those_that_compute_in_that_order(student):
+    assert [(each.name, each.kind, each.shape) for each in student.layers] == [
+        ("network.stem", "conv", (8, 27)),
+        ("network.deep", "depthwise", (8, 9)),
+        ("network.padded", "conv", (12, 32)),
+        ("network.point", "conv", (10, 12)),
+        ("network.head", "linear", (5, 10)),
+    ]
+
+
+@pytest.mark.parametrize("made", [Net, Signal])
+def test_moments_are_those_of_what_the_weights_multiply(bench, made):
+    """The mean output that the moments foretell is the one that the layer gives."""
+    name, shape = ("image", (1, 3, 12, 12)) if made is Net else ("sound", (1, 2, 20))
+    model = bench.adopt(made().eval(), **{name: (shape[1:], "float32")})
+    student, fed = model.student(), samples(20, shape, name)
+    chosen = [each for each in student.layers if each.kind != "depthwise"]
+    found = student.moments([each.name for each in chosen], fed)
+    module = model.form("torch").module
+    for layer in chosen:
+        given = []
+        own = module.get_submodule(layer.name)
+        hook = own.register_forward_hook(lambda _, args, output, given=given: given.append(output))
+        for each in fed:
+            model(each)
+        hook.remove()
+        output = torch.cat(given)
+        places = (output.movedim(1, -1) if output.ndim > 2 else output).reshape(-1, layer.shape[0])
+        places = (places - (0 if own.bias is None else own.bias)).double().detach().numpy()
+        weight, moments = student.weight(layer.name), found[layer.name]
+        assert moments.count == len(places)
+        np.testing.assert_allclose(weight @ moments.mean, places.mean(0), atol=1e-5)
+        np.testing.assert_allclose(
+            weight @ moments.gram @ weight.T, places.T @ places / len(places), atol=1e-4
+        )
+
+
+def test_a_change_leaves_the_original_alone(bench):
+    model = bench.adopt(Net().eval(), image=((3, 12, 12), "float32"))
+    (fed,) = samples(1)
+    before, student = model(fed), model.student()
+    assert isinstance(model, Teacher)
+    student.change("network.point", np.zeros((10, 12), np.float32), np.ones(10, np.float32))
+    assert not np.allclose(student(fed)["output"], before["output"])
+    np.testing.assert_array_equal(model(fed)["output"], before["output"])
+    np.testing.assert_array_equal(student.model()(fed)["output"], student(fed)["output"])
+
+
+def test_a_network_that_reshapes_to_a_batch_of_one_is_asked_one_by_one(bench):
+    class One(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.second(self.first(x).reshape(1, 6))
+
+    student = bench.adopt(One().eval(), x=((4,), "float32")).student()
+    fed = samples(5, (1, 4), "x")
+    assert student.moments(["network.second"], fed)["network.second"].count == 5
+    student.hold({})
+    assert np.isfinite(student.learn(fed, 1e-3))
+
+
+def test_learning_comes_closer_and_keeps_zeros_and_codes(student, tmp_path: Path):
+    fed = samples(24)
+    chosen = [layer for layer in student.layers if layer.kind != "depthwise"][1:]
+    amounts = {chosen[0]: Amount(0.5), chosen[1]: Amount(0.4, 6), chosen[2]: Amount(0, 5)}
+    holds = closed_form.shrink(student, amounts, fed, Step("compress"))
+    zeros = {layer.name: student.weight(layer.name) == 0 for layer in chosen}
+    assert [int(each.sum()) for each in zeros.values()] == [192, 48, 0]
+    student.hold(holds)
+    losses = [student.learn(fed, 1e-3) for _ in range(30)]
+    assert min(losses) < 0.95 * losses[0]
+    student.save(tmp_path / "state")
+    before = student(fed[0])["output"]
+    student.learn(fed, 1e-2)
+    student.restore(tmp_path / "state")
+    np.testing.assert_array_equal(student(fed[0])["output"], before)
+    student.release()
+    np.testing.assert_array_equal(student(fed[0])["output"], before)
+    closed_form.reach(student, holds)
+    for layer, amount in amounts.items():
+        weight = student.weight(layer.name)
+        if amount.ratio:
+            np.testing.assert_array_equal(weight == 0, zeros[layer.name])
+        if amount.codes:
+            assert cluster.distinct(weight) <= amount.codes
+    program = student.model().form("torch")
+    with torch.no_grad():
+        traced = torch.jit.trace(program.module, program.example)
+        np.testing.assert_allclose(
+            traced(*program.example)[0], program.module(*program.example)[0], atol=1e-6
+        )
+
+
+def test_a_state_brings_biases_back(bench, tmp_path: Path):
+    model = bench.adopt(Net().eval(), image=((3, 12, 12), "float32"))
+    student, (fed,) = model.student(), samples(1)
+    student.change("network.point", student.weight("network.point"), np.ones(10, np.float32))
+    student.save(tmp_path / "state")
+    other = model.student()
+    other.restore(tmp_path / "state")
+    np.testing.assert_array_equal(other(fed)["output"], student(fed)["output"])
+
+
+def test_masks_hold_whatever_the_rate(student):
+    mask = np.ones((10, 12), bool)
+    mask[3] = False
+    student.change("network.point", np.where(mask, student.weight("network.point"), 0))
+    student.hold({"network.point": Hold(mask)})
+    for _ in range(3):
+        student.learn(samples(4), 1.0)
+    student.release()
+    assert np.array_equal(student.weight("network.point") != 0, mask)
+
+
+def test_a_graph_of_operations_has_no_layers(bench, tmp_path: Path):
+    program = torch.export.export(Net().eval(), (torch.zeros(1, 3, 12, 12),))
+    torch.export.save(program, tmp_path / "net.pt2")
+    with pytest.raises(ModelError, match="no layers"):
+        bench.load(tmp_path / "net.pt2").student()
+
+
+def test_tied_weights_are_one_layer(bench):
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+            self.second.weight = self.first.weight
+
+        def forward(self, x):
+            return self.second(torch.tanh(self.first(x)))
+
+    student = bench.adopt(Tied().eval(), x=((4,), "float32")).student()
+    assert [layer.name for layer in student.layers] == ["network.first"]
