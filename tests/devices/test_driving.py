@@ -41,6 +41,13 @@ class Client:
         self.streams.append(self.request(f"{self.root}?questions"))
         return self.streams[-1]
 
+    def heard(self, ask: Callable[[Any], Callable[[], Any]]) -> Callable[[], Any]:
+        """Have a question asked, and hear it as a page does before it answers."""
+        stream = self.listen()
+        answer = ask({})
+        self.hear(stream)
+        return answer
+
     def hear(self, stream: Any) -> dict[str, Any]:
         line = b":"
         while line.startswith(b":"):  # nothing, now and then
@@ -131,8 +138,7 @@ def test_another_origin_gets_nothing_though_it_knows_the_secret(
 ) -> None:
     found = client.request(client.root + path, **headers)
     assert (found.status, found.read()) == (404, b"")
-    client.listen()
-    answer = ask({})
+    answer = client.heard(ask)
     assert client.request(f"{client.root}?1", "POST", b'{"answer": 1, "said": []}', **headers).status == 404
     client.post(1, b'{"answer": 2, "said": []}')
     assert answer()["answer"] == 2
@@ -169,8 +175,7 @@ def test_an_answer_to_another_question_does_not_count(client: Client, ask: Any) 
     ids=lambda body: repr(body[:9]),
 )
 def test_what_the_page_does_not_send_is_no_answer(client: Client, ask: Any, body: bytes) -> None:
-    client.listen()
-    answer = ask({})
+    answer = client.heard(ask)
     client.post(1, body)
     assert "cannot be read" in answer()
 
