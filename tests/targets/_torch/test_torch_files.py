@@ -143,7 +143,7 @@ def test_a_traced_convolution_is_the_op_that_targets_know(bench, transposed):
     model = bench.adopt(torch.jit.trace(layer.eval(), IMAGE), input=(3, 8, 8))
     graph = model.form("torch").module.network.graph
     ops = {str(node.target) for node in graph.nodes if node.op == "call_function"}
-    assert ops == {"aten.convolution.default" if transposed else "aten.conv2d.default"}
+    assert ops == {"aten.conv_transpose2d.input" if transposed else "aten.conv2d.default"}
     with torch.no_grad():
         wanted = layer(IMAGE).numpy()
     np.testing.assert_allclose(model({"input": IMAGE.numpy()})["output"], wanted, atol=1e-5)
