@@ -26,7 +26,7 @@ from .student import Layer, Student, Teacher
 MOMENT_SAMPLES = 256
 """At most so many calibration samples tell a layer's inputs; a convolution has many places in each."""
 
-MANY = 1024
+MANY = 512
 """Samples for layers that see one place of each."""
 
 FEWEST = 16
