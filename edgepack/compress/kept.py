@@ -19,12 +19,15 @@ from .student import Student
 NEWEST = 8
 """How many results are kept."""
 
+METHOD = 2
+"""Counts up when compression or learning is done in another way: what was found before is then not found again."""
+
 FOUND, FINAL = "found.json", "final.state"
 
 
 def key(wanted: str, student: Student, calibration: Records) -> str:
     """Identifies a compression by all that goes into it: what is asked for, the layers' weights, the samples."""
-    digest = hashlib.sha256(f"{__version__} {type(student).__name__} {wanted}".encode())
+    digest = hashlib.sha256(f"{__version__} {METHOD} {type(student).__name__} {wanted}".encode())
     for layer in student.layers:
         digest.update(f"{layer}".encode())
         digest.update(student.weight(layer.name).tobytes())
