@@ -25,12 +25,19 @@ class Layer:
         shape: [out, in], a convolution's ``in`` being input channels times the places of its kernel.
         kind: ``depthwise`` is any convolution in groups: an output sees only some of the inputs.
         has_bias: so that a shift of the mean can be taken up.
+        places: at which one sample asks it, over all its calls: positions of a convolution's output, steps of a sequence.
     """
 
     name: str
     kind: Kind
     shape: tuple[int, int]
     has_bias: bool
+    places: int
+
+    @property
+    def macs(self) -> int:
+        """Multiplications and additions for one sample, zeros counted like other weights."""
+        return self.shape[0] * self.shape[1] * self.places
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,12 +33,14 @@ def _is_layer(layer: Any) -> bool:
     return getattr(layer, "data_format", "channels_last") == "channels_last" and not layer.quantization_mode
 
 
-def described(name: str, layer: Any) -> Layer:
+def described(name: str, layer: Any, outputs: Sequence[Any]) -> Layer:
+    """The layer, by what it gave for one sample, call by call."""
     weight = matrix(layer, layer.kernel.numpy())
     kind: Kind = "linear" if isinstance(layer, L.Dense) else "conv"
     if isinstance(layer, DEPTHWISE) or getattr(layer, "groups", 1) != 1:
         kind = "depthwise"
-    return Layer(name, kind, weight.shape, layer.use_bias)
+    places = sum(math.prod(given.shape[1:-1]) for given in outputs)
+    return Layer(name, kind, weight.shape, layer.use_bias, places)
 
 
 def matrix(layer: Any, kernel: Array) -> Array:

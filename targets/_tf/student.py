@@ -246,4 +246,7 @@ class KerasStudent:
         with shapes.watching(list(self._found.values())) as seen:
             self._call(*self._example())
         names = {id(layer): name for name, layer in self._found.items()}
-        return tuple(shapes.described(names[each], self._found[names[each]]) for each in seen)
+        return tuple(
+            shapes.described(names[each], self._found[names[each]], [given for _, given in calls])
+            for each, calls in seen.items()
+        )

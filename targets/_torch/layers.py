@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +18,12 @@ CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d)
 def described(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tuple[Layer, ...]:
     """The convolutions and linear layers that compute with an example, in that order; one whose weight is shared, once."""
     order: dict[str, torch.nn.Module] = {}
+    places: Counter[int] = Counter()
 
     def hook(name: str) -> Any:
-        def note(layer: torch.nn.Module, args: Any, output: Any) -> None:
+        def note(layer: Any, args: Any, output: torch.Tensor) -> None:
             order.setdefault(name, layer)
+            places[id(layer.weight)] += output.numel() // len(layer.weight)
 
         return note
 
@@ -35,7 +38,8 @@ def described(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tup
     for name, layer in order.items():
         weight: Any = layer.weight
         if id(weight) not in seen:
-            layers.append(Layer(name, _kind(layer), (len(weight), weight[0].numel()), True))
+            shape = (len(weight), weight[0].numel())
+            layers.append(Layer(name, _kind(layer), shape, True, places[id(weight)]))
         seen.add(id(weight))
     return tuple(layers)
 

@@ -14,7 +14,7 @@ class NumpyStudent:
     def __init__(self, teacher):
         self.teacher, self.made = teacher, copy.deepcopy(teacher)
         self.biases, self.holds = {}, {}
-        self.layers = tuple(Layer(name, "linear", w.T.shape, False) for name, w in teacher.weights.items())
+        self.layers = tuple(Layer(name, "linear", w.T.shape, False, 1) for name, w in teacher.weights.items())
 
     def teach(self, inputs):
         return self.teacher(inputs)

@@ -40,12 +40,13 @@ def answer(asked, fed):
 
 
 def test_layers_are_those_that_compute_in_that_order(model):
-    assert [(each.name, each.kind, each.shape, each.has_bias) for each in model.student().layers] == [
-        ("stem", "conv", (8, 27), False),
-        ("deep", "depthwise", (8, 9), True),
-        ("wide", "conv", (12, 72), True),
-        ("odd", "conv", (10, 24), True),
-        ("head", "linear", (5, 10), True),
+    layers = model.student().layers
+    assert [(each.name, each.kind, each.shape, each.has_bias, each.places) for each in layers] == [
+        ("stem", "conv", (8, 27), False, 120),
+        ("deep", "depthwise", (8, 9), True, 80),
+        ("wide", "conv", (12, 72), True, 20),
+        ("odd", "conv", (10, 24), True, 12),
+        ("head", "linear", (5, 10), True, 1),
     ]
 
 

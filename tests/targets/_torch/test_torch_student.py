@@ -59,12 +59,12 @@ def student(bench):
 
 
 def test_layers_are_those_that_compute_in_that_order(student):
-    assert [(each.name, each.kind, each.shape) for each in student.layers] == [
-        ("network.stem", "conv", (8, 27)),
-        ("network.deep", "depthwise", (8, 9)),
-        ("network.padded", "conv", (12, 32)),
-        ("network.point", "conv", (10, 12)),
-        ("network.head", "linear", (5, 10)),
+    assert [(each.name, each.kind, each.shape, each.places) for each in student.layers] == [
+        ("network.stem", "conv", (8, 27), 144),
+        ("network.deep", "depthwise", (8, 9), 100),
+        ("network.padded", "conv", (12, 32), 30),
+        ("network.point", "conv", (10, 12), 9),
+        ("network.head", "linear", (5, 10), 1),
     ]
 
 
