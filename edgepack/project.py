@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .bundle.manifest import SLUG
+from .compress.prune import MOST
 from .compress.stage import Wanted
 from .errors import UsageError
 from .parity import Gate, default_gate, parse_gate
@@ -26,6 +27,19 @@ FILE = "edgepack.toml"
 
 def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _as_share(value: object) -> object:
+    """A share of weights that goes, or ``auto``. Raises ValueError."""
+    if value is None or value == "auto":
+        return value
+    try:
+        share = float(str(value))
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= MOST:
+        raise ValueError(f"it takes a share above 0 and at most {MOST}, or auto")
+    return share
 
 
 Values = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
@@ -95,10 +109,21 @@ class BuildTable(Table):
 class CompressTable(Table):
     """[compress]"""
 
-    prune: Annotated[float, Field(gt=0, le=0.95)] | None = None
+    prune: Annotated[float | Literal["auto"] | None, BeforeValidator(_as_share)] = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
     recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Wanted.recover_minutes
     keep: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the amounts are chosen (see edgepack.auto)."""
+        return self.prune == "auto"
+
+    @model_validator(mode="after")
+    def _auto_is_alone(self) -> Self:
+        if self.is_auto and self.cluster is not None:
+            raise ValueError("prune = auto chooses how much of every method; leave out the others")
+        return self
 
 
 class GateTable(Table):
@@ -144,7 +169,9 @@ class Project(Table):
 
     @property
     def compression(self) -> Wanted:
-        return Wanted(**dict(self.compress))
+        """What is asked for; no amounts where they are to be chosen."""
+        amounts = dict(self.compress)
+        return Wanted(**(amounts | {"prune": None} if self.compress.is_auto else amounts))
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:

@@ -67,9 +67,8 @@ class Workbench:
         turned, samples = (
             channels_last(smaller.model, self.samples) if turns else (smaller.model, self.samples)
         )
-        reference = Reference(
-            turned, samples, self.golden, self.origin, {**smaller.found, **(_before(plain) if plain else {})}
-        )
+        found = {**smaller.found, **_before(plain)} if smaller.found and plain else smaller.found
+        reference = Reference(turned, samples, self.golden, self.origin, found)
         workdir = Path(tempfile.mkdtemp(prefix="lowered-", dir=self.workdir))
         with step("lower"):
             lowering = self.target.lower(turned, samples.calibration, workdir)

@@ -16,8 +16,8 @@ from ..bundle.writer import cache_dir
 from ..records import Records
 from .student import Student
 
-NEWEST = 8
-"""How many results are kept."""
+NEWEST = 24
+"""How many results are kept: those of a whole curve."""
 
 METHOD = 2
 """Counts up when compression or learning is done in another way: what was found before is then not found again."""

@@ -92,7 +92,9 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
                 found = _made(wanted, student, chosen, lesson, samples.held_back, golden, folder, running)
                 kept.keep(student, found, folder)
         after = sizes.layer_sizes(student)
-        found |= {"layers": len(chosen), **sizes.total(before, after)}
+        was = sizes.total(before)
+        found |= {"layers": len(chosen), **sizes.total(after)}
+        found |= {"weights before": was["weights"], "macs before": was["macs"]}
         if wanted.cluster:
             names = {layer.name for layer in chosen}
             found["values a layer"] = max(each.values for each in after if each.name in names)
