@@ -43,7 +43,9 @@ class Budget:
         return replace(wanted, **amounts)
 
     def __str__(self) -> str:
-        return ", ".join(f"{name.replace('_', ' ')} {amount:g}" for name, amount in self.amounts) or "as it is"
+        return (
+            ", ".join(f"{name.replace('_', ' ')} {amount:g}" for name, amount in self.amounts) or "as it is"
+        )
 
     @property
     def flags(self) -> str:

@@ -117,7 +117,8 @@ class _Makers:
             / f"{self._key}-{hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]}.json"
         )
         if note.is_file():
-            return Point(series, budget, **json.loads(note.read_text()))
+            known = json.loads(note.read_text())
+            return Point(series, budget, **known | {"failures": tuple(known["failures"])})
         try:
             point = self._made(series, budget, wanted)
         except EdgepackError as error:  # of this budget: another may fit the model
