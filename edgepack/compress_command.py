@@ -173,9 +173,8 @@ def _show_curve(console: Console, project: Project, curve: Curve) -> dict[str, A
         numbers=frozenset({2, 3, 4, 5}),
         names=frozenset({1, 6}),
     )
-    for point in curve.points:
-        if point.error:
-            console.line(f"{point.budget.flags}: {point.error}")
+    for error in dict.fromkeys(point.error for point in curve.points if point.error):
+        console.line(f"cannot be: {error}")
     command = _command(project, curve, best) if best else ""
     told = f"{best.budget.flags or 'the model as it is'}. This builds it:" if best else "none."
     console.line(f"\nThe smallest that meets the gate ({curve.gate}): {told}")

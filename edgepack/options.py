@@ -49,6 +49,12 @@ _BUILD = (
         metavar="R",
         help="Set this share of the layers' weights to zero; auto: as much of every method as the gate allows.",
     ),
+    click.option(
+        "--prune-channels",
+        type=float,
+        metavar="R",
+        help="Remove whole channels, with this share of the multiplications.",
+    ),
     click.option("--cluster", type=int, metavar="K", help="Give a layer's weights K values at most."),
     click.option(
         "--recover-minutes",

@@ -111,6 +111,7 @@ class CompressTable(Table):
 
     prune: Annotated[float | Literal["auto"] | None, BeforeValidator(_as_share)] = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
+    prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
     recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Wanted.recover_minutes
     keep: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
 
@@ -121,7 +122,7 @@ class CompressTable(Table):
 
     @model_validator(mode="after")
     def _auto_is_alone(self) -> Self:
-        if self.is_auto and self.cluster is not None:
+        if self.is_auto and Wanted(**dict(self) | {"prune": None}).is_any:
             raise ValueError("prune = auto chooses how much of every method; leave out the others")
         return self
 

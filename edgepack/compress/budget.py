@@ -10,12 +10,18 @@ from .stage import Wanted
 
 SWEEP: Mapping[str, tuple[Mapping[str, float], ...]] = {
     "prune": tuple({"prune": ratio} for ratio in (0.2, 0.35, 0.5, 0.65, 0.8, 0.9)),
+    "prune channels": tuple({"prune_channels": ratio} for ratio in (0.1, 0.2, 0.3, 0.4, 0.5)),
     "cluster": tuple({"cluster": count} for count in (128, 64, 32, 16, 8)),
     "prune and cluster": (
         {"prune": 0.35, "cluster": 64},
         {"prune": 0.5, "cluster": 32},
         {"prune": 0.65, "cluster": 32},
         {"prune": 0.8, "cluster": 16},
+    ),
+    "channels and cluster": (
+        {"prune_channels": 0.1, "cluster": 64},
+        {"prune_channels": 0.3, "cluster": 32},
+        {"prune_channels": 0.5, "cluster": 16},
     ),
 }
 """The points of a curve by series, each from the mildest to the strongest."""

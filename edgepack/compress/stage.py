@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -18,17 +18,20 @@ from ..events import Step, step
 from ..model import Model
 from ..records import Records
 from ..samples import SampleSet
-from . import closed_form, distil, kept, sensitivity, sizes
+from . import channels, closed_form, distil, kept, sensitivity, sizes
 from .closed_form import Amount
 from .lesson import Lesson
 from .sizes import LayerSize
-from .student import Layer, Student, Teacher
+from .student import Group, Layer, Student, Teacher
 
 MOMENT_SAMPLES = 256
 """At most so many calibration samples tell a layer's inputs; a convolution has many places in each."""
 
 MANY = 512
 """Samples for layers that see one place of each."""
+
+PROOFS = 4
+"""So many samples must be answered the same by the student without the channels that it does not use."""
 
 FEWEST = 16
 """Calibration samples to learn from."""
@@ -40,6 +43,7 @@ class Wanted:
 
     Attributes:
         prune: the share of the layers' weights that go.
+        prune_channels: the share of all multiplications that go with whole channels.
         cluster: how many values a layer's weights may have.
         recover_minutes: to learn from the original, after the closed form.
         keep: layers that are left as they are; the first one and depthwise convolutions always are.
@@ -47,12 +51,13 @@ class Wanted:
 
     prune: float | None = None
     cluster: int | None = None
+    prune_channels: float | None = None
     recover_minutes: float = 5.0
     keep: tuple[str, ...] = ()
 
     @property
     def is_any(self) -> bool:
-        return self.prune is not None or self.cluster is not None
+        return any(each is not None for each in (self.prune, self.cluster, self.prune_channels))
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,18 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
     with step("compress") as running:
         student = check(wanted, model, samples, golden).student()
         chosen = layers(student, wanted.keep)
+        groups = channels.open_to(student, chosen, wanted.keep) if wanted.prune_channels else ()
         lesson = Lesson(samples.calibration, model.signature)
         before = sizes.layer_sizes(student)
         with kept.folder(kept.key(repr(wanted), student, samples.calibration)) as folder:
             found = kept.recall(student, folder)
             if not found:
-                found = _made(wanted, student, chosen, lesson, samples.held_back, golden, folder, running)
+                found = _made(
+                    wanted, student, chosen, groups, lesson, samples.held_back, golden, folder, running
+                )
                 kept.keep(student, found, folder)
+            if groups:
+                channels.slim(student, kept.noted_gone(groups, folder), lesson.looks[:PROOFS])
         after = sizes.layer_sizes(student)
         was = sizes.total(before)
         found |= {"layers": len(chosen), **sizes.total(after)}
@@ -125,8 +135,10 @@ def layers(student: Student, keep: Sequence[str]) -> tuple[Layer, ...]:
 def summary(found: Mapping[str, float]) -> str:
     """A line for people."""
     zeros = 100 * found["zeros"] / found["weights"]
+    macs = 100 * (1 - found["macs"] / found["macs before"])
     agreement = 100 * found["agreement"]
-    return f"{found['layers']} layers, {zeros:.0f} % of all weights zero, {agreement:.1f} % agree with the original"
+    fewer = f"{macs:.0f} % fewer multiplications, " if macs else ""
+    return f"{found['layers']} layers, {fewer}{zeros:.0f} % of all weights zero, {agreement:.1f} % agree with the original"
 
 
 def check(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) -> Teacher:
@@ -134,7 +146,7 @@ def check(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) -> 
     if not isinstance(model, Teacher):
         raise ModelError(
             "This kind of source cannot be compressed yet: its layers are not seen.",
-            "Give a torch.nn.Module by a file.py:factory, or build without --prune and --cluster.",
+            "Give a torch.nn.Module by a file.py:factory, or build without compression.",
         )
     few = len(samples.calibration)
     if wanted.recover_minutes and few < FEWEST:
@@ -155,6 +167,7 @@ def _made(
     wanted: Wanted,
     student: Student,
     chosen: Sequence[Layer],
+    groups: Sequence[Group],
     lesson: Lesson,
     held_back: Records,
     golden: Records,
@@ -162,7 +175,7 @@ def _made(
     running: Step,
 ) -> dict[str, float]:
     """Shrink the student and let it recover; what that came to."""
-    amounts = _shrunk(wanted, student, chosen, lesson, folder, running)
+    amounts = _shrunk(wanted, student, chosen, groups, lesson, folder, running)
     once = distil.agreement(map(student, held_back), golden)
     progress = distil.Progress()
     if wanted.recover_minutes:
@@ -173,6 +186,7 @@ def _made(
         closed_form.reach(student, holds)
     return {
         **({} if wanted.prune is None else {"prune": wanted.prune}),
+        **({} if wanted.prune_channels is None else {"prune channels": wanted.prune_channels}),
         **({} if wanted.cluster is None else {"cluster": wanted.cluster}),
         "agreement before learning": once,
         "agreement": distil.agreement(map(student, held_back), golden),
@@ -182,21 +196,33 @@ def _made(
 
 
 def _shrunk(
-    wanted: Wanted, student: Student, chosen: Sequence[Layer], lesson: Lesson, folder: Path, running: Step
+    wanted: Wanted,
+    student: Student,
+    chosen: Sequence[Layer],
+    groups: Sequence[Group],
+    lesson: Lesson,
+    folder: Path,
+    running: Step,
 ) -> dict[Layer, Amount]:
     """By closed form; found again where a run was killed behind it."""
     noted, state = folder / "amounts.json", folder / "shrunk.state"
     if noted.is_file():
-        amounts = [Amount(**each) for each in json.loads(noted.read_text())]
         student.restore(state)
-        return dict(zip(chosen, amounts, strict=True))
-    some = lesson.some(MOMENT_SAMPLES)
-    ratios = dict.fromkeys((layer.name for layer in chosen), 0.0)
+        again = [Amount(**each) for each in json.loads(noted.read_text())]
+        return dict(zip(chosen, again, strict=True))
+    some, more = lesson.some(MOMENT_SAMPLES), lambda: lesson.many(MANY)
+    gone = {}
+    if wanted.prune_channels:
+        gone = channels.choose(student, groups, wanted.prune_channels, some, lesson.looks, more)
+        kept.note_gone(gone, folder)
+    found = channels.amounts(chosen, gone)
     if wanted.prune:
         moments = student.moments([layer.name for layer in chosen], some)
-        ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks)
-    found = {layer: Amount(ratios[layer.name], wanted.cluster or 0) for layer in chosen}
-    closed_form.shrink(student, found, some, running, lambda: lesson.many(MANY))
+        stays = {layer.name: found[layer.name].stays(layer) for layer in chosen}
+        ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks, stays)
+        found = {name: replace(each, ratio=ratios[name]) for name, each in found.items()}
+    amounts = {layer: replace(found[layer.name], codes=wanted.cluster or 0) for layer in chosen}
+    closed_form.shrink(student, amounts, some, running, more)
     student.save(state)
-    noted.write_text(json.dumps([asdict(each) for each in found.values()]))
-    return found
+    noted.write_text(json.dumps([asdict(each) for each in amounts.values()]))
+    return amounts
