@@ -19,9 +19,6 @@ class NumpyStudent:
     def teach(self, inputs):
         return self.teacher(inputs)
 
-    def groups(self):
-        return ()
-
     def weight(self, name):
         return self.made.weights[name].T.copy()
 
@@ -79,6 +76,9 @@ class NumpyStudent:
     def restore(self, path):
         with np.load(path) as state:
             self.made.weights = {name: state[name] for name in state.files}
+
+    def groups(self):
+        return ()
 
     def model(self):
         return self.made
