@@ -278,5 +278,5 @@ def _explain(error: ValidationError, where: str) -> str:
     lines = []
     for each in error.errors():
         key = ".".join(str(part) for part in each["loc"] if not str(part).startswith("function"))
-        lines.append(f"{key}: {each['msg']} (got {each['input']!r}).")
+        lines.append(f"{key}: {each['msg'].removeprefix('Value error, ')} (got {each['input']!r}).")
     return f"{where}: " + " ".join(lines)
