@@ -43,15 +43,16 @@ def shrink(
         amounts: in the order of the student's layers.
         more: many samples, for layers that see few places of each: behind a global pooling, one.
     """
-    originals = {layer.name: student.weight(layer.name) for layer in amounts}
+    layers = {layer.name: layer for layer in amounts}
+    originals = {name: student.weight(name) for name in layers}
     holds = {}
-    for layer, amount in step.track(amounts.items(), len(amounts)):
-        moments = student.moments([layer.name], samples)[layer.name]
+    for name, moments in step.track(student.walk(list(layers), samples), len(layers)):
+        layer, amount = layers[name], amounts[layers[name]]
         if more is not None and moments.count < PLACES * layer.shape[1]:
-            moments = student.moments([layer.name], more())[layer.name]
-        weight = _settled(problem(layer, originals[layer.name], moments), amount)
-        change(student, layer, originals[layer.name], weight, moments)
-        holds[layer.name] = held(weight, amount)
+            moments = student.moments([name], more())[name]
+        weight = _settled(problem(layer, originals[name], moments), amount)
+        change(student, layer, originals[name], weight, moments)
+        holds[name] = held(weight, amount)
     return holds
 
 
