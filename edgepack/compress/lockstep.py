@@ -6,7 +6,7 @@ for each, a model of n layers computes n times; stopped at each and then let go 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from threading import Semaphore, Thread
 
@@ -89,7 +89,7 @@ def moments(
     computations: Sequence[tuple[Halting, Halting]],
     as_teacher: Callable[[], AbstractContextManager[None]],
     anew: Mapping[str, Callable[[], Moments]],
-) -> Iterator[tuple[str, Moments]]:
+) -> Generator[tuple[str, Moments], None, None]:
     """Layer by layer, in the order in which they compute; a layer may be changed before the next is asked for.
 
     Args:

@@ -16,12 +16,14 @@ import torch
 from torch.nn.utils import parametrize
 
 from edgepack.compress import lockstep
+from edgepack.compress.coupling import Coupled
 from edgepack.compress.lockstep import Halting
 from edgepack.compress.recover import Moments, Sums
-from edgepack.compress.student import Hold
+from edgepack.compress.student import Group, Hold
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays
 
+from . import channels
 from .layers import Coded, Masked, described, halt, input_bytes, inputs
 from .loss import Feature, loss
 
@@ -55,6 +57,7 @@ class TorchStudent:
                 "TensorFlow's.",
             )
         self._holds: dict[str, Hold] = {}
+        self._coupled: dict[Group, Coupled] = {}
         self._stacks = self._can_stack(program.example)
         self._optimiser: torch.optim.Optimizer | None = None
 
@@ -88,9 +91,11 @@ class TorchStudent:
         fed = self._input_bytes(names)
         once = [name for name in names if len(fed[name]) == 1]
         fitting = lockstep.fitting(samples, max(map(max, fed.values())), STACK if self._stacks else 1)
-        both = (self._module, self._teacher)
         runs = [
-            tuple(Halting(partial(halt, module, once, stack)) for module in both)
+            (
+                Halting(partial(halt, self._module, once, stack)),
+                Halting(partial(halt, self._teacher, once, stack)),
+            )
             for stack in self._stacked(fitting)
         ]
         anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
@@ -111,8 +116,10 @@ class TorchStudent:
         self._holds = dict(holds)
         for name, hold in holds.items():
             layer = self._layer(name)
-            way = Masked(hold, layer.weight) if hold.codes is None else Coded(hold, layer.weight)
-            parametrize.register_parametrization(layer, "weight", way, unsafe=True)
+            if hold.codes is not None:
+                parametrize.register_parametrization(layer, "weight", Coded(hold, layer.weight), unsafe=True)
+            elif hold.mask is not None:
+                parametrize.register_parametrization(layer, "weight", Masked(hold, layer.weight), unsafe=True)
         trained = [each for each in self._module.parameters() if each.dtype == torch.float32]
         for parameter in trained:
             parameter.requires_grad_(True)
@@ -153,6 +160,18 @@ class TorchStudent:
         if self._optimiser and state["optimiser"]:
             self._optimiser.load_state_dict(state["optimiser"])
 
+    def groups(self) -> tuple[Group, ...]:
+        for layer in self.layers:
+            self._give_bias(layer.name)  # before its channels are followed, or it would not be found there
+        program = self._original.form("torch")
+        self._coupled = channels.groups(self._module, program.example, self.layers)
+        return tuple(self._coupled)
+
+    def slim(self, gone: Mapping[Group, Array]) -> None:
+        channels.slim(self._module, [(self._coupled[group], each) for group, each in gone.items()])
+        with torch.no_grad():
+            self.layers = described(self._module, self._original.form("torch").example)
+
     def model(self) -> TorchModel:
         self.release()
         program = self._original.form("torch")
@@ -160,8 +179,9 @@ class TorchStudent:
 
     def release(self) -> None:
         """Plain weights again, as they compute now."""
-        for name in self._holds:
-            parametrize.remove_parametrizations(self._layer(name), "weight")
+        for layer in map(self._layer, self._holds):
+            if parametrize.is_parametrized(layer):
+                parametrize.remove_parametrizations(layer, "weight")
         self._holds = {}
         for parameter in self._module.parameters():
             parameter.requires_grad_(False)
