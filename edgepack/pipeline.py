@@ -19,6 +19,8 @@ from .errors import ModelError
 from .events import step, warn
 from .judge import Judge, Reference
 from .layout import channels_last
+from .metrics import evaluation as evaluate
+from .metrics.evaluation import Evaluation
 from .model import Model, Origin
 from .project import Project
 from .records import Records, RecordWriter
@@ -28,11 +30,13 @@ from .spec import Arrays, Signature
 
 @dataclass(frozen=True)
 class Recorded:
-    """What every target of a build shares, on disk: the samples, and the original's answers to the held-back ones."""
+    """What every target of a build shares, on disk: the samples, the original's answers to the held-back ones, and what it
+    makes of the labelled ones."""
 
     samples: SampleSet
     golden: Records
     origin: Origin
+    evaluation: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,14 @@ def build(
     info = registry.target(target_name, project.build.runtime)
     if recorded is None:
         model = _load(project, lambda: sources.load(project, info))
-        samples, golden = ask(project, model, workdir)
+        samples, golden, evaluation = ask(project, model, workdir)
         origin = next(iter(model.forms))
     else:
         stand_in = frameworks.stand_in(recorded.origin.form, info.forms)
         by = f", by {stand_in.title}" if stand_in else ""
         model = _load(project, lambda: sources.load(project, info, recorded.origin), quiet=True, by=by)
         samples, golden, origin = recorded.samples, recorded.golden, recorded.origin.form
+        evaluation = recorded.evaluation
         _check_same(recorded.origin.signature, model)
     target = registry.load_target(info)
     turned = channels_last if info.layout == "NHWC" and project.build.layout == "auto" else _as_they_are
@@ -82,8 +87,9 @@ def build(
         lowering = target.lower(model, samples.calibration, workdir)
     judge = Judge(target, lowering, reference, project.parity_gate, workdir)
     judged = judge.judge(project.build.precision, info.io(project.build.io))
+    scores = evaluate.artifact(evaluation, judged.runner, model, judged.answers)
     with step("write bundle"):
-        report = compose.fill(project, info, target, reference, judged, out)
+        report = compose.fill(project, info, target, reference, judged, scores, out)
         manifest = seal(out, report.manifest)
     worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
     return Built(manifest, report, judged.answers, tuple(worst))
@@ -99,8 +105,8 @@ def record(project: Project, workdir: Path) -> Recorded:
         return model
 
     model = _load(project, original)
-    samples, golden = ask(project, model, workdir)
-    return Recorded(samples, golden, *origins)
+    samples, golden, evaluation = ask(project, model, workdir)
+    return Recorded(samples, golden, origins[0], evaluation)
 
 
 def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by: str = "") -> Model:
@@ -114,8 +120,8 @@ def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by
     return model
 
 
-def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Records]:
-    """Read the samples, and record the original's answers to the held-back ones."""
+def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Records, Evaluation | None]:
+    """Read the samples, record the original's answers to the held-back ones, and measure it on the labelled ones."""
     with step("samples") as reading:
         samples = collect(project.data_request, model, project.wrap, workdir, reading)
     with step("golden") as running:
@@ -125,7 +131,9 @@ def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Recor
                 answers = model(inputs)
                 _check_finite(answers, writer.count)
                 writer.write(answers)
-    return samples, writer.records
+    golden, names = writer.records, compose.read_labels(project)
+    evaluation = evaluate.original(project.evaluation, names, project.wrap, model, samples, golden, workdir)
+    return samples, golden, evaluation
 
 
 def _as_they_are(model: Model, samples: SampleSet) -> tuple[Model, SampleSet]:

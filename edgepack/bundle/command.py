@@ -21,6 +21,7 @@ def command_line(project: Project, target: str, runtime: str) -> str:
         "--model-version": (model.version, defaults.model.version),
         "--signature": (model.signature, None),
         "--labels": (_short(model.labels) if model.labels else None, None),
+        "--evaluation": (_short(data.evaluation), ""),
         "--samples": (data.samples, None),
         "--calibration": (data.calibration, None),
         "--held-back": (data.held_back, None),
@@ -34,6 +35,8 @@ def command_line(project: Project, target: str, runtime: str) -> str:
         if value != default:
             words += [flag, str(value)]
     words += ["--allow-code"] if model.allow_code else []
+    for metric in data.metrics:
+        words += ["--metric", _short(metric) if ".py:" in metric else metric]
     for layer in compress.keep:
         words += ["--keep-layer", layer]
     for device in build.devices:
@@ -45,7 +48,7 @@ def command_line(project: Project, target: str, runtime: str) -> str:
     for name, output in project.output.items():
         words += ["--output", f"{name}:{_settings(output)}"]
     if any(value is not None for _, value in project.gate):
-        words += ["--gate", str(project.parity_gate)]
+        words += ["--gate", project.gate_expression]
     return shlex.join(words)
 
 
