@@ -17,7 +17,7 @@ from .bundle.writer import Place, folder, put_aside, reserve, scratch_folder, se
 from .devices.device import Device
 from .errors import EdgepackError, GateError, UsageError
 from .events import Event, Listener, StepEnded
-from .metrics import labelled
+from .metrics import evaluation
 from .parity import MAX_DB, LayerParity
 from .project import Project
 from .registry import TargetInfo
@@ -74,7 +74,7 @@ def run(
     """
     sources.check(project.model.source)
     readers.check(project.data.representative)
-    labelled.check(project.data.evaluation)
+    evaluation.check(project.evaluation)
     infos = [registry.target(name, project.build.runtime) for name in project.build.targets]
     registry.check_runtime(project.build.runtime, infos)
     for info in infos:

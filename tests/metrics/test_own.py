@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgepack.errors import EdgepackError, ModelError, UsageError
-from edgepack.metrics.evaluation import measure
+from edgepack.metrics.measure import measure
 from edgepack.metrics.metric import parse
 from edgepack.metrics.output import Answers
 
