@@ -14,6 +14,7 @@ from .compress.stage import Wanted
 from .events import inside, step
 from .judge import Judge, Reference, Trial
 from .layout import channels_last
+from .metrics.evaluation import Evaluation
 from .model import Model
 from .project import Project
 from .records import Records
@@ -29,6 +30,7 @@ class Workbench:
     Attributes:
         load: the original, afresh: making it smaller uses it up.
         golden: its answers to the held-back samples.
+        evaluation: what it makes of the labelled samples; None where no task metric was asked for.
         origin: the form of the framework in which it was asked.
         workdir: an empty folder.
     """
@@ -39,6 +41,7 @@ class Workbench:
     load: Callable[[], Model]
     samples: SampleSet
     golden: Records
+    evaluation: Evaluation | None
     origin: str
     workdir: Path
 
