@@ -128,17 +128,20 @@ def original(
     return found
 
 
-def artifact(evaluation: Evaluation | None, runner: Runner, model: Model, answers: Records) -> Scores:
+def artifact(
+    evaluation: Evaluation | None, runner: Runner, model: Model, answers: Records, doing: str = "evaluate"
+) -> Scores:
     """An artifact's metrics beside the original's.
 
     Args:
         model: the original as the target sees it (see edgepack.layout).
         answers: of the artifact, to the held-back samples.
+        doing: what the step is called.
     """
     if evaluation is None:
         return Scores()
     asked = evaluation.request.asked
-    with step("evaluate") as evaluating:
+    with step(doing) as evaluating:
         outputs: Iterable[Arrays] = answers
         if evaluation.inputs is not None:
             outputs = map(runner, evaluating.track(seen_by(model, evaluation.inputs), evaluation.count))
