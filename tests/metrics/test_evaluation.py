@@ -15,6 +15,7 @@ from edgepack import pipeline
 from edgepack.errors import GateError, ModelError, UsageError
 from edgepack.events import Event, Warned
 from edgepack.metrics import evaluation
+from edgepack.metrics.measure import finite
 from edgepack.project import load
 
 Build = Callable[..., Any]
@@ -176,6 +177,15 @@ def test_bad_input_is_told(
     np.savez("bare.npz", x=np.zeros((4, 4), np.float32))
     with pytest.raises(kind, match=re.escape(message)):
         ask(fake, **{"evaluation": "set.npz", **data})
+
+
+def test_nan_is_no_class() -> None:
+    """The argmax of NaN would be one."""
+    bad = finite([{"y": np.ones(2)}, {"y": np.array([0, np.nan])}], "The artifact", GateError)
+    with pytest.raises(
+        GateError, match="The artifact answers NaN or infinity in 'y' to sample 1 of the evaluation"
+    ):
+        list(bad)
 
 
 def test_the_command_tells_it_by_its_exit_code(build: Build) -> None:
