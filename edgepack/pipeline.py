@@ -118,7 +118,7 @@ def workbench(
         evaluation = recorded.evaluation
         _check_same(recorded.origin.signature, model)
     target = registry.load_target(info)
-    return Workbench(project, info, target, source, samples, golden, evaluation, form, workdir), model
+    return Workbench(project, info, target, source, samples, golden, form, workdir, evaluation), model
 
 
 def record(project: Project, workdir: Path) -> Recorded:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ..errors import GateError, UsageError
+from ..errors import GateError, ModelError, UsageError
 from ..events import Step, step
 from ..layout import seen_by
 from ..model import Model
@@ -20,7 +19,7 @@ from ..wrap import Wrap
 from . import labelled
 from .doubts import compare_ranges, compare_with_chance
 from .labelled import Form
-from .measure import measure
+from .measure import finite, measure
 from .metric import Asked
 from .request import Bound, Request
 from .stored import Answered, Labels, write
@@ -128,20 +127,27 @@ def original(
     return found
 
 
-def artifact(evaluation: Evaluation | None, runner: Runner, model: Model, answers: Records) -> Scores:
+def artifact(
+    evaluation: Evaluation | None, runner: Runner, model: Model, answers: Records, doing: str = "evaluate"
+) -> Scores:
     """An artifact's metrics beside the original's.
 
     Args:
         model: the original as the target sees it (see edgepack.layout).
         answers: of the artifact, to the held-back samples.
+        doing: what the step is called.
     """
     if evaluation is None:
         return Scores()
     asked = evaluation.request.asked
-    with step("evaluate") as evaluating:
+    with step(doing) as evaluating:
         outputs: Iterable[Arrays] = answers
         if evaluation.inputs is not None:
-            outputs = map(runner, evaluating.track(seen_by(model, evaluation.inputs), evaluation.count))
+            outputs = finite(
+                map(runner, evaluating.track(seen_by(model, evaluation.inputs), evaluation.count)),
+                "The artifact",
+                GateError,
+            )
         values = measure(asked, outputs, evaluation.labels, "the artifact")
         evaluating.detail = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
     return Scores({each.name: _score(evaluation, each, values[each.name]) for each in asked})
@@ -162,14 +168,14 @@ def _score(evaluation: Evaluation, asked: Asked, value: float) -> Score:
 def _set(request: Request, form: Form, model: Model, workdir: Path, evaluating: Step) -> Evaluation:
     """The set, written to disk sample by sample, and what the original makes of it."""
     inputs, labels = write(request.source, form, workdir)
-    track = partial(evaluating.track, total=len(inputs))
+    outputs = finite(map(model, evaluating.track(inputs, len(inputs))), "The original itself", ModelError)
     if labels is not None:
-        values = measure(request.asked, map(model, track(inputs)), labels, "the original")
+        values = measure(request.asked, outputs, labels, "the original")
         return Evaluation(request, labels, "labels", len(inputs), inputs, values)
     writer = RecordWriter(workdir / "evaluated.records")
     with writer:
-        for arrays in track(inputs):
-            writer.write(model(arrays))
+        for answers in outputs:
+            writer.write(answers)
     answered = Answered(writer.records)
     values = measure(request.asked, answered.answers, answered, "the original")
     return Evaluation(request, answered, "original", len(inputs), inputs, values)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from ..errors import UsageError
+import numpy as np
+
+from ..errors import EdgepackError, UsageError
 from ..spec import Arrays
 from ..usercode import user_frames
 from .metric import Asked, Metric
@@ -29,6 +31,20 @@ def measure(
             if not math.isfinite(values[each.name]):
                 raise UsageError(f"it is {values[each.name]}.", "Look for NaN in the outputs or the labels.")
     return values
+
+
+def finite(
+    outputs: Iterable[Arrays], whose: str, refusal: Callable[[str, str], EdgepackError]
+) -> Iterator[Arrays]:
+    """The outputs, as long as they are numbers: of NaN, argmax makes a class. Raises what ``refusal`` makes of message and hint."""
+    for number, found in enumerate(outputs):
+        for name, values in found.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise refusal(
+                    f"{whose} answers NaN or infinity in '{name}' to sample {number} of the evaluation set.",
+                    "Look at that sample: is it prepared as the model wants it?",
+                )
+        yield found
 
 
 @contextmanager

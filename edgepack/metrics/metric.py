@@ -105,7 +105,6 @@ class _Own:
     """The user's code as a metric: a function's values are averaged, a class has ``update`` and ``value`` itself."""
 
     def __init__(self, asked: Asked) -> None:
-        self._name = asked.name
         found = resolve(asked.reference)
         with user_frames(f"The metric {asked.reference}"):
             self._metric: Any = found() if inspect.isclass(found) else _Mean(found)

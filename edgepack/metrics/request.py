@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from .metric import BUILT_IN, Asked, Kind, check_names, parse
 
 Change = Literal["", "drop", "rise"]
 
+_LEAST_OR_MOST = {"higher": ">=", "lower": "<=", "": ""}
+_WORSE: Mapping[str, Change] = {"higher": "drop", "lower": "rise"}
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
@@ -63,8 +66,9 @@ def request(source: str, named: Sequence[str], gate: Mapping[str, float | str]) 
     Raises:
         UsageError: there is no such metric; it needs labels and there are none; or no artifact could meet the bound.
     """
-    asked = {each.name: each for each in map(parse, dict.fromkeys(named))}
-    check_names([parse(text) for text in dict.fromkeys(named)], METRICS)
+    given = tuple(map(parse, dict.fromkeys(named)))
+    check_names(given, METRICS)
+    asked = {each.name: each for each in given}
     bounds = []
     for key, value in gate.items():
         metric, change = _split(key, asked)
@@ -101,7 +105,7 @@ def _split(key: str, asked: Mapping[str, Asked]) -> tuple[str, Change]:
 def _bound(metric: str, change: Change, given: float | str, kind: Kind) -> Bound:
     """Raises UsageError for one that nothing can meet, or that is met by nothing being right."""
     name = "_".join(filter(None, (metric, change)))
-    sense = "<=" if change else {"higher": ">=", "lower": "<=", "": ""}[kind.better]
+    sense = "<=" if change else _LEAST_OR_MOST[kind.better]
     if isinstance(given, str) and re.match(r"[<>]", given):
         (read,) = read_thresholds(name + given)
         bound = Bound(metric, change, read.comparison, read.value)
@@ -112,6 +116,13 @@ def _bound(metric: str, change: Change, given: float | str, kind: Kind) -> Bound
         )
     else:
         bound = Bound(metric, change, sense, float(given))
+    if not math.isfinite(bound.value):
+        raise UsageError(f"The gate '{bound}' is no number.", f"Write {name} = 0.5, say.")
+    worse = _WORSE.get(kind.better, change)
+    if change and change != worse:
+        raise UsageError(
+            f"The gate '{bound}' bounds how much better the artifact is.", f"Write {metric}_{worse}."
+        )
     if sense and bound.comparison[0] != sense[0]:
         raise UsageError(f"The gate '{bound}' asks for a worse artifact.", f"{name} takes {sense}.")
     if change and bound.value < 0:

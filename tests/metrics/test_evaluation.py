@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from edgepack import pipeline
+from edgepack.errors import GateError, ModelError, UsageError
+from edgepack.events import Event, Warned
+from edgepack.metrics import evaluation
+from edgepack.metrics.measure import finite
+from edgepack.project import load
 
 Build = Callable[..., Any]
 REPORT = Path("dist.rejected/fake_models-1.0.0-fake-int8/report.html")
@@ -115,34 +123,47 @@ def test_several_targets_are_measured_on_one_reading(build: Build, labelled: Cal
     assert Path("read.txt").read_text() == "\n"
 
 
+def ask(fake: Callable[[str], str], gate: dict[str, Any] | None = None, **data: Any) -> Any:
+    """What the original makes of a labelled set, in this process."""
+    tables = {
+        "model": {"source": fake("build")},
+        "data": {"representative": fake("samples"), **data},
+        "gate": gate or {},
+    }
+    project = load(None, tables)
+    evaluation.check(project.evaluation)
+    Path("scratch").mkdir(exist_ok=True)
+    return pipeline.record(project, Path("scratch")).evaluation
+
+
 def test_a_bound_that_the_original_misses_is_told_before_anything_is_lowered(
-    build: Build, labelled: Callable[..., Path]
+    fake: Callable[[str], str], labelled: Callable[..., Path]
 ) -> None:
-    done = build("--evaluation", labelled(wrong=20), "--gate", "top1>=90, top1_drop<=1")
-    assert done.code == 1
-    assert "The original itself does not meet the gate: top1>=90 (top1 is 50)." in done.err
-    assert "lower" not in done.err
+    labelled(wrong=20)
+    with pytest.raises(GateError, match=r"original itself does not meet the gate: top1>=90 \(top1 is 50\)\."):
+        ask(fake, {"top1": 90, "top1_drop": 1}, evaluation="set.npz")
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "message"),
+    ("data", "kind", "message"),
     [
-        (["--evaluation", "none/"], 2, "There is no evaluation set at none/."),
-        (["--evaluation", "set.npz", "--metric", "none.py:it"], 2, "There is no file none.py, which --metric names."),
-        (["--evaluation", "set.npz", "--metric", "own.py:it"], 2, "own.py:it, the original on sample 2 (set.npz sample 2): it gives nan"),
-        (["--evaluation", "set.npz", "--metric", "own.py:raises"], 3, "on sample 0 (set.npz sample 0) raised KeyError"),
-        (["--metric", "own.py:it"], 2, "The metric own.py:it needs labels."),
-        (["--gate", "own_drop<=1"], 2, "There is no metric 'own_drop'."),
-        (["--gate", "top1_drop<=1, top1_drop<=2"], 2, "names top1_drop twice"),
-        (["--gate", "cosine>=2"], 2, "No artifact can meet the gate 'cosine>=2'."),
-        (["--evaluation", "wide.npz"], 2, "wide.npz sample 0 has the shape 5 for the input 'x'"),
-        (["--evaluation", "empty.npz"], 2, "The evaluation set empty.npz is empty."),
-        (["--evaluation", "set.npz", "--metric", "top5"], 2, "The metric top5, the original on sample 0 (set.npz sample 0): 'scores' has no more than 5"),
-        (["--evaluation", "classes.npz"], 2, "has 4 classes (a, b, c, d); the outputs have 3 (scores)"),
+        ({"evaluation": "none/"}, UsageError, "There is no evaluation set at none/."),
+        ({"metrics": "none.py:it"}, UsageError, "There is no file none.py, which --metric names."),
+        ({"metrics": "own.py:it"}, UsageError, "own.py:it, the original on sample 2 (set.npz sample 2): it gives nan"),
+        ({"metrics": "own.py:raises"}, ModelError, "on sample 0 (set.npz sample 0) raised KeyError"),
+        ({"metrics": "top5"}, UsageError, "The metric top5, the original on sample 0 (set.npz sample 0): 'scores' has no more"),
+        ({"evaluation": "wide.npz"}, UsageError, "wide.npz sample 0 has the shape 5 for the input 'x'"),
+        ({"evaluation": "empty.npz"}, UsageError, "The evaluation set empty.npz is empty."),
+        ({"evaluation": "classes.npz"}, UsageError, "has 4 classes (a, b, c, d); the outputs have 3 (scores)"),
+        ({"evaluation": "bare.npz", "metrics": "own.py:it"}, UsageError, "sample 0): it has no label."),
     ],
 )  # fmt: skip
 def test_bad_input_is_told(
-    build: Build, labelled: Callable[..., Path], options: list[str], code: int, message: str
+    fake: Callable[[str], str],
+    labelled: Callable[..., Path],
+    data: dict[str, Any],
+    kind: type[Exception],
+    message: str,
 ) -> None:
     labelled()
     Path("own.py").write_text(
@@ -153,13 +174,31 @@ def test_bad_input_is_told(
     np.savez("wide.npz", x=np.zeros((2, 5), np.float32), label=[0, 1])
     np.savez("empty.npz", x=np.zeros((0, 4), np.float32), label=np.zeros(0, int))
     np.savez("classes.npz", x=np.zeros((4, 4), np.float32), label=["a", "b", "c", "d"])
-    done = build(*options)
-    assert done.code == code, done.err
-    assert message in done.err
-    assert not list(Path().glob("dist/*"))
+    np.savez("bare.npz", x=np.zeros((4, 4), np.float32))
+    with pytest.raises(kind, match=re.escape(message)):
+        ask(fake, **{"evaluation": "set.npz", **data})
 
 
-def test_a_set_that_looks_wrong_is_warned_of(build: Build, labelled: Callable[..., Path]) -> None:
-    done = build("--evaluation", labelled(wrong=30, scale=255), "--metric", "top1")
-    assert "the evaluation set reach" in done.err
-    assert "The original is hardly better than chance" in done.err
+def test_nan_is_no_class() -> None:
+    """The argmax of NaN would be one."""
+    bad = finite([{"y": np.ones(2)}, {"y": np.array([0, np.nan])}], "The artifact", GateError)
+    with pytest.raises(
+        GateError, match="The artifact answers NaN or infinity in 'y' to sample 1 of the evaluation"
+    ):
+        list(bad)
+
+
+def test_the_command_tells_it_by_its_exit_code(build: Build) -> None:
+    assert build("--gate", "top1_drop<=1, top1_drop<=2").code == 2
+    done = build("--metric", "own.py:it")
+    assert (done.code, "The metric own.py:it needs labels." in done.err) == (2, True)
+
+
+def test_a_set_that_looks_wrong_is_warned_of(
+    fake: Callable[[str], str], labelled: Callable[..., Path], events: list[Event]
+) -> None:
+    labelled(wrong=30, scale=255)
+    ask(fake, evaluation="set.npz")
+    warnings = " ".join(event.text for event in events if isinstance(event, Warned))
+    assert "the evaluation set reach" in warnings
+    assert "The original is hardly better than chance" in warnings
