@@ -11,7 +11,7 @@ from edgepack.precision.plan import STATIC, uniform_plan
 from edgepack.spec import Precision, Signature
 from edgepack.target import Artifact, Op, Plan, Samples
 
-from . import logarithms, normalisations
+from . import heads, logarithms, normalisations
 from .calibrate import Ranges, calibrate
 from .flatbuffer import ModelView
 from .improve import State, Workshop, improve
@@ -70,11 +70,13 @@ class TFLiteLowering:
     @cached_property
     def ops(self) -> tuple[Op, ...]:
         """The ops; asking calibrates, because what an op can take depends on its values."""
-        ops, flat = [], normalisations.flat(self._view, self._ranges)
+        ops = []
+        flat, mixed = normalisations.flat(self._view, self._ranges), heads.mixed(self._view, self._ranges)
         for view in self._view.ops:
             cannot = {**limits(view, self._ranges)}
             cannot |= dict.fromkeys(INTEGERS, logarithms.REASON) if view.name in self._exact else {}
             cannot |= {Precision.INT8: normalisations.REASON} if view.name in flat else {}
+            cannot |= {Precision.INT8: heads.REASON} if view.name in mixed else {}
             ops.append(
                 Op(
                     view.name,
