@@ -26,6 +26,7 @@ def command_line(project: Project, target: str, runtime: str, whole_paths: bool 
         "--model-version": (model.version, defaults.model.version),
         "--signature": (model.signature, None),
         "--labels": (shown(model.labels) if model.labels else None, None),
+        "--evaluation": (shown(data.evaluation) if data.evaluation else "", ""),
         "--samples": (data.samples, None),
         "--calibration": (data.calibration, None),
         "--held-back": (data.held_back, None),
@@ -40,6 +41,8 @@ def command_line(project: Project, target: str, runtime: str, whole_paths: bool 
         if value != default:
             words += [flag, str(value)]
     words += ["--allow-code"] if model.allow_code else []
+    for metric in data.metrics:
+        words += ["--metric", shown(metric) if ".py:" in metric else metric]
     for layer in compress.keep:
         words += ["--keep-layer", layer]
     for device in build.devices:
@@ -51,7 +54,7 @@ def command_line(project: Project, target: str, runtime: str, whole_paths: bool 
     for name, output in project.output.items():
         words += ["--output", f"{name}:{_settings(output)}"]
     if any(value is not None for _, value in project.gate):
-        words += ["--gate", str(project.parity_gate)]
+        words += ["--gate", project.gate_expression]
     return shlex.join(words)
 
 
