@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,13 @@ import tensorflow as tf
 
 from edgepack.compress import cluster
 from edgepack.compress.recover import Moments, Sums
-from edgepack.compress.student import Hold, Layer
+from edgepack.compress.student import Group, Hold, Layer
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays, Signature
 
+from .._keras.source import symbolic
 from . import layers as shapes
+from .channels import Channels
 from .loss import loss
 
 if TYPE_CHECKING:
@@ -36,7 +39,9 @@ STACK = 16
 class KerasStudent:
     """See edgepack.compress.student.Student. Raises ModelError where the source is no Keras model."""
 
-    def __init__(self, function: Function, signature: Signature, rebuild: Callable[[], TFModel]) -> None:
+    def __init__(
+        self, function: Function, signature: Signature, rebuild: Callable[[Function | None], TFModel]
+    ) -> None:
         if not isinstance(function.keep, keras.Model):
             raise ModelError(
                 "The source has no layers that compression can see: it is a graph of operations.",
@@ -54,6 +59,8 @@ class KerasStudent:
         self._optimiser: Any = None
         self._shadows: dict[str, Any] = {}
         self._graphs: dict[tuple[str, ...], Any] = {}
+        self._channels: Channels | None = None
+        self._slim: TFModel | None = None
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
         with self._as_teacher():
@@ -81,6 +88,8 @@ class KerasStudent:
         return {name: each.moments() for name, each in sums.items()}
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        if self._slim:
+            return self._slim(inputs)
         outputs = self._answer(self._tensors([inputs]))
         return {
             spec.name: value.numpy() for spec, value in zip(self._signature.outputs, outputs, strict=True)
@@ -124,9 +133,20 @@ class KerasStudent:
             for variable, name in zip([*self._variables, *moving], state.files, strict=False):
                 variable.assign(state[name])
 
+    def groups(self) -> tuple[Group, ...]:
+        self._channels = Channels(self._model, self._found, self._signature)
+        return tuple(self._channels.groups)
+
+    def slim(self, gone: Mapping[Group, Array]) -> None:
+        assert self._channels is not None
+        slim, anew = self._channels.slim(gone)
+        self._slim = self._rebuild(symbolic(slim))
+        self._found = {name: anew.get(id(layer), layer) for name, layer in self._found.items()}
+        self.layers = tuple(replace(each, shape=self.weight(each.name).shape) for each in self.layers)
+
     def model(self) -> TFModel:
         self.release()
-        return self._rebuild()
+        return self._slim or self._rebuild(None)
 
     def _moved(self) -> list[Any]:
         """What learning moves: the shadow in place of a held kernel."""
