@@ -8,31 +8,34 @@ from pathlib import Path
 
 import numpy as np
 
-from . import frameworks, parity, registry, sources
+from . import auto, frameworks, latency, parity, registry, sources
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
-from .compress import sizes
-from .compress.stage import compress
+from .compress.sizes import LayerSize
+from .compress.stage import check, compress
 from .errors import ModelError
 from .events import step, warn
-from .judge import Judge, Reference
-from .layout import channels_last
+from .metrics import evaluation as evaluate
+from .metrics.evaluation import Evaluation
 from .model import Model, Origin
 from .project import Project
 from .records import Records, RecordWriter
 from .samples import SampleSet, collect
 from .spec import Arrays, Signature
+from .workbench import Workbench
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What every target of a build shares, on disk: the samples, and the original's answers to the held-back ones."""
+    """What every target of a build shares, on disk: the samples, the original's answers to the held-back ones, and what it
+    makes of the labelled ones."""
 
     samples: SampleSet
     golden: Records
     origin: Origin
+    evaluation: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,14 @@ class Built:
     Attributes:
         report: to be written again when more is known.
         answers: the bundle's, to all held-back samples.
+        race: what makes known how fast it is beside the artifact of the original; None without compression.
     """
 
     manifest: Manifest
     report: Report
     answers: Records
     worst: tuple[parity.LayerParity, ...]
+    race: latency.Race | None = None
 
 
 def build(
@@ -61,32 +66,59 @@ def build(
     Raises:
         EdgepackError: the source cannot be loaded or lowered, or the samples do not fit.
     """
+    bench, model = workbench(project, target_name, workdir, recorded)
+    wanted, plain = project.compression, None
+    if wanted.is_any or project.compress.is_auto:
+        check(wanted, model, bench.samples, bench.golden)
+        plain = bench.plain(model)
+    if plain is not None and project.compress.is_auto:
+        judge, judged = auto.judged(bench, model, plain)
+    else:
+        judge = bench.lowered(wanted, model, plain)
+        judged = judge.judge(project.build.precision, bench.info.io(project.build.io))
+    scores = evaluate.artifact(bench.evaluation, judged.runner, judge.reference.model, judged.answers)
+    with step("write bundle"):
+        report = compose.fill(project, bench.info, bench.target, judge.reference, judged, scores, out)
+        manifest = seal(out, report.manifest)
+    worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
+    race = None
+    if plain is not None and judge.reference.compression:
+        race = latency.Race.of(bench.info, plain, judged, judge.reference.samples)
+    return Built(manifest, report, judged.answers, tuple(worst), race)
+
+
+def compressed(
+    project: Project, target_name: str, workdir: Path, recorded: Recorded | None = None
+) -> tuple[dict[str, float], tuple[LayerSize, ...], tuple[LayerSize, ...]]:
+    """Make the model smaller, and no more: what that came to, and the sizes of its layers before and after. See ``build``."""
+    bench, model = workbench(project, target_name, workdir, recorded)
+    smaller = compress(project.compression, model, bench.samples, bench.golden)
+    return smaller.found, smaller.before, smaller.after
+
+
+def workbench(
+    project: Project, target_name: str, workdir: Path, recorded: Recorded | None = None
+) -> tuple[Workbench, Model]:
+    """All that a target's artifacts are made with, and the original, loaded. See ``build``."""
     info = registry.target(target_name, project.build.runtime)
+    origin = recorded.origin if recorded else None
+
+    def source() -> Model:
+        return sources.load(project, info, origin)
+
     if recorded is None:
-        model = _load(project, lambda: sources.load(project, info))
-        samples, golden = ask(project, model, workdir)
-        origin = next(iter(model.forms))
+        model = _load(project, source)
+        samples, golden, evaluation = ask(project, model, workdir)
+        form = next(iter(model.forms))
     else:
         stand_in = frameworks.stand_in(recorded.origin.form, info.forms)
         by = f", by {stand_in.title}" if stand_in else ""
-        model = _load(project, lambda: sources.load(project, info, recorded.origin), quiet=True, by=by)
-        samples, golden, origin = recorded.samples, recorded.golden, recorded.origin.form
+        model = _load(project, source, quiet=True, by=by)
+        samples, golden, form = recorded.samples, recorded.golden, recorded.origin.form
+        evaluation = recorded.evaluation
         _check_same(recorded.origin.signature, model)
     target = registry.load_target(info)
-    turned = channels_last if info.layout == "NHWC" and project.build.layout == "auto" else _as_they_are
-    plain = sizes.plain(project, info, target, *turned(model, samples), workdir)
-    model, compression = compress(project.compression, model, samples, golden)
-    model, samples = turned(model, samples)
-    reference = Reference(model, samples, golden, origin, {**compression, **plain})
-    with step("lower"):
-        lowering = target.lower(model, samples.calibration, workdir)
-    judge = Judge(target, lowering, reference, project.parity_gate, workdir)
-    judged = judge.judge(project.build.precision, info.io(project.build.io))
-    with step("write bundle"):
-        report = compose.fill(project, info, target, reference, judged, out)
-        manifest = seal(out, report.manifest)
-    worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
-    return Built(manifest, report, judged.answers, tuple(worst))
+    return Workbench(project, info, target, source, samples, golden, form, workdir, evaluation), model
 
 
 def record(project: Project, workdir: Path) -> Recorded:
@@ -99,8 +131,8 @@ def record(project: Project, workdir: Path) -> Recorded:
         return model
 
     model = _load(project, original)
-    samples, golden = ask(project, model, workdir)
-    return Recorded(samples, golden, *origins)
+    samples, golden, evaluation = ask(project, model, workdir)
+    return Recorded(samples, golden, origins[0], evaluation)
 
 
 def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by: str = "") -> Model:
@@ -114,8 +146,8 @@ def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by
     return model
 
 
-def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Records]:
-    """Read the samples, and record the original's answers to the held-back ones."""
+def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Records, Evaluation | None]:
+    """Read the samples, record the original's answers to the held-back ones, and measure it on the labelled ones."""
     with step("samples") as reading:
         samples = collect(project.data_request, model, project.wrap, workdir, reading)
     with step("golden") as running:
@@ -125,11 +157,9 @@ def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Recor
                 answers = model(inputs)
                 _check_finite(answers, writer.count)
                 writer.write(answers)
-    return samples, writer.records
-
-
-def _as_they_are(model: Model, samples: SampleSet) -> tuple[Model, SampleSet]:
-    return model, samples
+    golden, names = writer.records, compose.read_labels(project)
+    evaluation = evaluate.original(project.evaluation, names, project.wrap, model, samples, golden, workdir)
+    return samples, golden, evaluation
 
 
 def _check_same(original: Signature, model: Model) -> None:

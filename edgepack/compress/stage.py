@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from ..events import Step, step
 from ..model import Model
 from ..records import Records
 from ..samples import SampleSet
-from . import channels, closed_form, cluster, distil, kept, sensitivity
+from . import channels, closed_form, distil, kept, sensitivity, sizes
 from .closed_form import Amount
 from .lesson import Lesson
+from .sizes import LayerSize
 from .student import Group, Layer, Student, Teacher
 
 MOMENT_SAMPLES = 256
@@ -59,10 +60,23 @@ class Wanted:
         return any(each is not None for each in (self.prune, self.cluster, self.prune_channels))
 
 
-def compress(
-    wanted: Wanted, model: Model, samples: SampleSet, golden: Records
-) -> tuple[Model, dict[str, float]]:
-    """The model made smaller, and what it came to, by name; the model itself where nothing is asked for.
+@dataclass(frozen=True)
+class Compressed:
+    """A model made smaller.
+
+    Attributes:
+        found: what it came to, by name; empty where nothing was asked for.
+        before: the sizes of its layers, and those ``after``.
+    """
+
+    model: Model
+    found: dict[str, float] = field(default_factory=dict)
+    before: tuple[LayerSize, ...] = ()
+    after: tuple[LayerSize, ...] = ()
+
+
+def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) -> Compressed:
+    """The model made smaller; the model itself where nothing is asked for.
 
     Recovery sees calibration samples alone. The held-back ones tell what it came to, and decide nothing.
 
@@ -71,14 +85,13 @@ def compress(
         UsageError: a layer to keep that there is not, too few samples, or answers that tell nothing.
     """
     if not wanted.is_any:
-        return model, {}
+        return Compressed(model)
     with step("compress") as running:
-        _check_samples(wanted, samples, golden)
-        student = _student(model)
+        student = check(wanted, model, samples, golden).student()
         chosen = layers(student, wanted.keep)
         groups = channels.open_to(student, chosen, wanted.keep) if wanted.prune_channels else ()
-        macs = sum(layer.macs for layer in student.layers)
         lesson = Lesson(samples.calibration, model.signature)
+        before = sizes.layer_sizes(student)
         with kept.folder(kept.key(repr(wanted), student, samples.calibration)) as folder:
             found = kept.recall(student, folder)
             if not found:
@@ -88,11 +101,15 @@ def compress(
                 kept.keep(student, found, folder)
             if groups:
                 channels.slim(student, kept.noted_gone(groups, folder), lesson.looks[:PROOFS])
-        found |= counts(student, chosen) | {"macs before": macs}
+        after = sizes.layer_sizes(student)
+        was = sizes.total(before)
+        found |= {"layers": len(chosen), **sizes.total(after)}
+        found |= {"weights before": was["weights"], "macs before": was["macs"]}
         if wanted.cluster:
-            found["values a layer"] = max(cluster.distinct(student.weight(each.name)) for each in chosen)
+            names = {layer.name for layer in chosen}
+            found["values a layer"] = max(each.values for each in after if each.name in names)
         running.detail = summary(found)
-    return student.model(), found
+    return Compressed(student.model(), found, before, after)
 
 
 def layers(student: Student, keep: Sequence[str]) -> tuple[Layer, ...]:
@@ -115,17 +132,6 @@ def layers(student: Student, keep: Sequence[str]) -> tuple[Layer, ...]:
     return tuple(open_to)
 
 
-def counts(student: Student, chosen: Sequence[Layer]) -> dict[str, float]:
-    """What is in the student now: the layers chosen, and weights and zeros of all."""
-    weights = {layer.name: student.weight(layer.name) for layer in student.layers}
-    return {
-        "layers": len(chosen),
-        "weights": sum(weight.size for weight in weights.values()),
-        "zeros": sum(int((weight == 0).sum()) for weight in weights.values()),
-        "macs": sum(layer.macs for layer in student.layers),
-    }
-
-
 def summary(found: Mapping[str, float]) -> str:
     """A line for people."""
     zeros = 100 * found["zeros"] / found["weights"]
@@ -135,7 +141,13 @@ def summary(found: Mapping[str, float]) -> str:
     return f"{found['layers']} layers, {fewer}{zeros:.0f} % of all weights zero, {agreement:.1f} % agree with the original"
 
 
-def _check_samples(wanted: Wanted, samples: SampleSet, golden: Records) -> None:
+def check(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) -> Teacher:
+    """The model as a teacher; what cannot come to anything is refused, before minutes are spent. Raises ModelError, UsageError."""
+    if not isinstance(model, Teacher):
+        raise ModelError(
+            "This kind of source cannot be compressed yet: its layers are not seen.",
+            "Give a torch.nn.Module by a file.py:factory, or build without compression.",
+        )
     few = len(samples.calibration)
     if wanted.recover_minutes and few < FEWEST:
         raise UsageError(
@@ -148,15 +160,7 @@ def _check_samples(wanted: Wanted, samples: SampleSet, golden: Records) -> None:
             "The original gives the same answers to all held-back samples, so nothing can be told from them.",
             "Give samples that differ as they do in real use.",
         )
-
-
-def _student(model: Model) -> Student:
-    if not isinstance(model, Teacher):
-        raise ModelError(
-            "This kind of source cannot be compressed yet: its layers are not seen.",
-            "Give a torch.nn.Module by a file.py:factory, or build without compression.",
-        )
-    return model.student()
+    return model
 
 
 def _made(

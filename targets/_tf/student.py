@@ -6,9 +6,11 @@ first values. Held weights are shadowed by what learning moves; each step shows 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgepack.compress import cluster
+from edgepack.compress import cluster, lockstep
+from edgepack.compress.lockstep import Halting, Stop
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Group, Hold, Layer
 from edgepack.errors import ModelError
@@ -27,6 +30,7 @@ from .._keras.source import symbolic
 from . import layers as shapes
 from .channels import Channels
 from .loss import loss
+from .stacking import can_stack
 
 if TYPE_CHECKING:
     from .._keras.function import Function
@@ -53,7 +57,7 @@ class KerasStudent:
         self._variables = list(self._model.variables)
         self._original = [each.numpy() for each in self._variables]
         self._found = shapes.found(self._model)
-        self._stacks = self._can_stack()
+        self._stacks = can_stack(self._call, self._example())
         self.layers = self._in_order()
         self._holds: dict[str, Hold] = {}
         self._optimiser: Any = None
@@ -86,6 +90,36 @@ class KerasStudent:
             for name, x, t in zip(names, own, taught, strict=True):
                 sums[name].add(x.numpy(), t.numpy())
         return {name: each.moments() for name, each in sums.items()}
+
+    def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
+        chosen = {id(self._found[name]): name for name in names}
+        with shapes.watching([self._found[name] for name in names]) as seen:
+            self._call(*self._example())
+        calls = {chosen[each]: [tf.size(fed) for fed, _ in noted] for each, noted in seen.items()}
+        once = [name for name in names if len(calls[name]) == 1]
+        largest = 4 * max(int(max(each)) for each in calls.values())
+        fitting = lockstep.fitting(samples, largest, STACK if self._stacks else 1)
+        own = threading.local()
+
+        def halt(layer: Any, fed: Any, compute: Callable[[], Any]) -> Any:
+            if hasattr(own, "stop"):  # another thread computes for itself meanwhile
+                own.stop(chosen[id(layer)], lambda: shapes.unfolded(layer, fed).numpy())
+            return compute()
+
+        def run(stack: list[Any], stop: Stop) -> None:
+            own.stop = stop
+            self._call(*stack)
+
+        runs = [
+            (Halting(partial(run, stack)), Halting(partial(run, stack))) for stack in self._stacked(fitting)
+        ]
+        anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
+        found = lockstep.moments(names, runs, self._as_teacher, anew)
+        with shapes.calling([self._found[name] for name in once], halt), closing(found):
+            yield from found
+
+    def _anew(self, name: str, samples: Sequence[Arrays]) -> Moments:
+        return self.moments([name], samples)[name]
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         if self._slim:
@@ -244,23 +278,6 @@ class KerasStudent:
     def _example(self) -> list[Any]:
         rng = np.random.default_rng(0)
         return [tf.cast(rng.uniform(0, 2, spec.static_shape), spec.dtype) for spec in self._signature.inputs]
-
-    def _can_stack(self) -> bool:
-        """Whether two samples computed together give what each gives alone."""
-        example = self._example()
-        if not all(each.shape.rank and each.shape[0] == 1 for each in example):
-            return False
-        alone = self._call(*example)
-        try:
-            both = self._call(*(tf.concat([each, each], 0) for each in example))
-        except Exception:  # a reshape to a batch of 1, say: then one after the other
-            return False
-        return all(
-            one.shape.rank
-            and two.shape[0] == 2 * one.shape[0]
-            and np.allclose(two, tf.concat([one, one], 0), rtol=1e-3, atol=1e-4)
-            for one, two in zip(alone, both, strict=True)
-        )
 
     def _in_order(self) -> tuple[Layer, ...]:
         with shapes.watching(list(self._found.values())) as seen:
