@@ -71,6 +71,7 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
         "build": {
             "targets": _targets(options["targets"]),
             "precision": options["precision"],
+            "take": options["take"],
             "runtime": options["runtime"],
             "io": options["io"],
             "layout": options["layout"],
@@ -250,4 +251,6 @@ def _as_json(job: Job) -> dict[str, Any]:
             "exceptions": [entry.model_dump() for entry in audit.exceptions],
             "full_int8": audit.full_int8,
         }
+        if manifest.search is not None:
+            table["search"] = manifest.search.model_dump()
     return table

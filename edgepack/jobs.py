@@ -20,7 +20,7 @@ from .events import Event, Listener, StepEnded
 from .parity import MAX_DB, LayerParity
 from .project import Project
 from .registry import TargetInfo
-from .spec import Precision
+from .spec import AUTO, Asked, Precision
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Job:
     """
 
     target: str
-    precision: str
+    precision: Asked
     path: Path | None = None
     manifest: Manifest | None = None
     zip_bytes: int | None = None
@@ -76,11 +76,16 @@ def run(
     infos = [registry.target(name, project.build.runtime) for name in project.build.targets]
     registry.check_runtime(project.build.runtime, infos)
     for info in infos:
-        if project.build.precision not in info.precisions:
+        if project.build.precision not in (AUTO, *info.precisions):
             raise UsageError(
                 f"The target '{info.label}' has no precision '{project.build.precision}'.",
-                f"It has {', '.join(info.precisions)}.",
+                f"It has {', '.join(info.precisions)}, and {AUTO}.",
             )
+    if project.build.take is not None and project.build.precision != AUTO:
+        raise UsageError(
+            "There is a point to take, but no search that has points.",
+            "Add --precision auto, or leave --take out.",
+        )
     asked = on_devices.chosen(project.build.devices, infos)
     with ExitStack() as stack:
         stack.enter_context(folder(Path(project.build.out)))
@@ -203,11 +208,11 @@ def _build(
 
 
 def _timing(job: Job, listener: Listener) -> Listener:
-    """Notes how long every step takes, and passes events on."""
+    """Notes how long every step takes, all its runs together, and passes events on."""
 
     def listen(event: Event) -> None:
         if isinstance(event, StepEnded):
-            job.seconds[event.name] = round(event.seconds, 3)
+            job.seconds[event.name] = round(job.seconds.get(event.name, 0.0) + event.seconds, 3)
         listener(event)
 
     return listen
@@ -285,7 +290,8 @@ def _decibels(sqnr: float) -> str:
 
 def _rejection(job: Job, failures: tuple[str, ...], offered: tuple[Precision, ...]) -> GateError:
     worst = "".join(f"  {_decibels(layer.sqnr_db):>10}  {layer.name}\n" for layer in job.worst)
-    closer = offered[offered.index(Precision(job.precision)) + 1 :]  # listed from the smallest to the closest
+    # listed from the smallest to the closest
+    closer = () if job.precision == AUTO else offered[offered.index(job.precision) + 1 :]
     other = " or ".join(closer[:2])
     return GateError(
         f"The gate was not met, so nothing was shipped: {'; '.join(failures)}.",

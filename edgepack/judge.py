@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from . import parity
-from .errors import ModelError
+from .errors import GateError, ModelError
 from .events import Step, step, warn
 from .model import Model
+from .precision.ladder import stored_better
 from .precision.plan import uniform_plan
-from .precision.search import Promotions
+from .precision.reasons import explained
+from .precision.search import Search
+from .precision.trials import Trials
 from .records import Records, RecordWriter
 from .samples import SampleSet
-from .spec import Arrays, Precision
-from .target import IO, Artifact, Audit, Lowering, Op, Plan, Runner, Target
+from .spec import AUTO, Arrays, Asked, Precision
+from .target import IO, Artifact, Audit, Lowering, Plan, Runner, Target
 
 LAYER_SAMPLES = 4
 """How many held-back samples the layer-by-layer comparison takes; it keeps every intermediate tensor."""
@@ -84,6 +87,7 @@ class Judged:
         backends: of a user's device, with the reason where the artifact must not run there.
         layers: per op, against the float32 artifact; empty for a float32 artifact.
         cautions: what the metrics do not show by themselves.
+        search: what found the plan, where none was asked for.
     """
 
     artifact: Artifact
@@ -95,6 +99,8 @@ class Judged:
     backends: Mapping[str, str]
     layers: tuple[parity.LayerParity, ...]
     cautions: tuple[str, ...]
+    plan: Plan
+    search: Search | None = None
 
     @property
     def outputs(self) -> Mapping[str, parity.Metrics]:
@@ -122,25 +128,34 @@ class Judge:
     gate: parity.Gate
     workdir: Path
 
-    def judge(self, precision: Precision, io: IO) -> Judged:
-        """The artifact of that precision; where it is weights that are stored in it, with the few that need more a step up.
+    def judge(
+        self, asked: Asked, io: IO, offered: Sequence[Precision] = (), take: int | None = None
+    ) -> Judged:
+        """The artifact in a precision; where it is weights that are stored in it, with the few that need more a step up.
+
+        Args:
+            asked: ``auto`` for the best plan that meets the gate, found by trying.
+            offered: the precisions that the target has, for ``auto``.
+            take: the number of a plan that was tried, in place of the best.
 
         Raises:
+            GateError: not even float32 meets the gate, so there is nothing to search.
             ModelError: the runtime cannot run the artifact on any backend.
+            UsageError: there is no plan of that number.
         """
-        plan = uniform_plan(self.lowering, precision, io)
-        is_float = precision == Precision.FLOAT32
-        with step("emit"):
+        with step("emit float32"):
             float32 = self._emit(Plan(Precision.FLOAT32), "float32")
-            artifact = float32 if is_float else self._emit(plan, "artifact")
-        trial = self._try(artifact, plan)
-        if trial.rows[0].failures:
-            trial = self._promoted(trial, Promotions(self.lowering, plan))
+        plan = uniform_plan(self.lowering, Precision.FLOAT32 if asked == AUTO else asked, io)
+        trial, search = self._try(float32, plan, {}), None
+        if asked == AUTO:
+            search = self._searching(trial, offered, io, thorough=take is not None)
+            plan, trial = self._found(search, float32, take)
+        elif trial.rows[0].failures:
+            plan, trial = self._promoted(trial, plan, float32)
         rows = (*trial.rows, *self._further(trial))
-        layers = () if is_float else self._compare_layers(float32, trial)
+        layers = () if trial.artifact is float32 else self._compare_layers(float32, trial)
         for caution in (cautions := tuple(parity.cautions(rows[0].outputs))):
             warn(caution)
-        backends = self._backends(trial.runner, rows)
         return Judged(
             trial.artifact,
             float32,
@@ -148,10 +163,21 @@ class Judge:
             trial.audit,
             trial.answers,
             rows,
-            backends,
+            self._backends(trial.runner, rows),
             layers,
             cautions,
+            plan,
+            search,
         )
+
+    def search(self, offered: Sequence[Precision], io: IO) -> Search:
+        """All that there is to try, tried; ``emit`` gives the artifacts. Raises as ``judge``."""
+        with step("emit float32"):
+            float32 = self._emit(Plan(Precision.FLOAT32), "float32")
+        trial = self._try(float32, Plan(Precision.FLOAT32, io=io), {})
+        found = self._searching(trial, offered, io, thorough=True)
+        found.run()
+        return found
 
     def _emit(self, plan: Plan, name: str) -> Artifact:
         folder = self.workdir / name
@@ -159,10 +185,14 @@ class Judge:
         folder.mkdir()
         return self.lowering.emit(plan, folder)
 
-    def _try(self, artifact: Artifact, plan: Plan) -> Trial:
-        """Look into an artifact and measure it on the best backend that can run it."""
+    def _try(self, float32: Artifact, plan: Plan, why: Mapping[str, str]) -> Trial:
+        """Emit a plan, look into the artifact and measure it on the best backend that can run it."""
+        artifact = float32
+        if plan.default != Precision.FLOAT32 or plan.ops:
+            with step("emit"):
+                artifact = self._emit(plan, "artifact")
         with step("audit") as auditing:
-            audit = _explained(self.target.audit(artifact), self.lowering, plan)
+            audit = explained(self.target.audit(artifact), self.lowering, plan, why)
             auditing.detail = ", ".join(f"{count} {name}" for name, count in audit.ops_by_precision.items())
         with step("parity") as measuring:
             runner, answers, rows = self._measure(artifact, measuring)
@@ -193,26 +223,48 @@ class Judge:
                 writer.write(runner(inputs))
         return writer.records
 
-    def _promoted(self, trial: Trial, promotions: Promotions) -> Trial:
-        """Store the fewest weights better that the gate, on calibration samples, asks for; then judge on the held-back."""
-        if not promotions.ops:
-            return trial
+    def _trials(self, backend: str) -> Trials:
+        """What tries plans on calibration samples; the held-back ones only judge."""
         few = list(islice(self.reference.samples.calibration, SEARCH_SAMPLES))
         expected = [self.reference.model(inputs) for inputs in few]
+        return Trials(
+            lambda plan: self._emit(plan, "candidate"),
+            lambda artifact: self.target.open(artifact, backend),
+            few,
+            expected,
+            self.gate,
+        )
 
-        def passes(plan: Plan) -> bool:
-            runner = self.target.open(self._emit(plan, "candidate"), trial.rows[0].backend)
-            return not self.gate.failures(parity.measure(runner, few, expected))
-
+    def _promoted(self, trial: Trial, plan: Plan, float32: Artifact) -> tuple[Plan, Trial]:
+        """Store the fewest weights better that the gate asks for."""
+        ladder = stored_better(self.lowering, plan)
+        if not ladder.moves:
+            return plan, trial
         with step("choose weights") as choosing:
-            count = promotions.fewest(passes)
-            choosing.detail = f"{count} of {len(promotions.ops)} stored better"
-        while True:
-            plan = promotions.plan(count)
-            trial = self._try(self._emit(plan, "artifact"), plan)
-            if not trial.rows[0].failures or count == len(promotions.ops):
-                return trial
-            count = min(2 * count, len(promotions.ops))
+            count = ladder.fewest(self._trials(trial.rows[0].backend).passes)
+            choosing.detail = f"{count} of {len(ladder.moves)} stored better"
+        for better in ladder.upwards(count):
+            plan, trial = better, self._try(float32, better, ladder.why(better))
+            if not trial.rows[0].failures:
+                break
+        return plan, trial
+
+    def _searching(self, float32: Trial, offered: Sequence[Precision], io: IO, thorough: bool) -> Search:
+        """The search to be; float32 is judged first. Raises GateError."""
+        if failures := float32.rows[0].failures:
+            raise GateError(
+                f"The gate cannot be met, so nothing was searched: even float32 misses it: {'; '.join(failures)}.",
+                "Ask for less with --gate; what float32 misses, no other precision meets.",
+            )
+        return Search(self.lowering, offered, io, self._trials(float32.rows[0].backend), thorough)
+
+    def _found(self, search: Search, float32: Artifact, take: int | None) -> tuple[Plan, Trial]:
+        """The best plan that the held-back samples agree to, or the one that was taken."""
+        for plan in search.plans() if take is None else [search.taken(take)]:
+            trial = self._try(float32, plan, search.why)
+            if not trial.rows[0].failures and not search.places.failures(trial.rows[0].outputs):
+                break
+        return plan, trial
 
     def _further(self, trial: Trial) -> Iterator[Row]:
         """The backends of this machine that were not asked yet.
@@ -256,27 +308,3 @@ class Judge:
             few = islice(self.reference.samples.held_back, LAYER_SAMPLES)
             reference = self.target.open(float32, trial.rows[0].backend)
             return tuple(parity.layer_parity(reference, trial.runner, few))
-
-
-def _explained(audit: Audit, lowering: Lowering, plan: Plan) -> Audit:
-    """The audit, with the reasons that only the plan and the lowering know for ops in another precision than was asked for."""
-    ops = lowering.ops  # as they are now that the plan was emitted: calibration may have shown more limits
-    differ = [op for op in ops if op.name in plan.ops or plan.default in op.limits]
-    if any(
-        op.weight_db for op in ops
-    ):  # only weights are stored in the precision: others have nothing to explain
-        differ = [op for op in differ if op.weight_db]
-    reasons = {op.name: _reason(op, plan) for op in differ}
-    return replace(
-        audit, ops=tuple(replace(op, reason=reasons.get(op.name) or op.reason) for op in audit.ops)
-    )
-
-
-def _reason(op: Op, plan: Plan) -> str:
-    if plan.default not in op.weight_db:
-        return op.limits.get(plan.default, "")
-    asked, kept = op.weight_db[plan.default], op.weight_db[plan.ops[op.name]]
-    return (
-        f"the gate was not met; as {plan.default.value} its weights keep {asked:.0f} dB, "
-        f"as {plan.ops[op.name].value} {kept:.0f}"
-    )

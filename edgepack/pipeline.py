@@ -81,7 +81,8 @@ def build(
     with step("lower"):
         lowering = target.lower(model, samples.calibration, workdir)
     judge = Judge(target, lowering, reference, project.parity_gate, workdir)
-    judged = judge.judge(project.build.precision, info.io(project.build.io))
+    io = info.io(project.build.io)
+    judged = judge.judge(project.build.precision, io, info.precisions, project.build.take)
     with step("write bundle"):
         report = compose.fill(project, info, target, reference, judged, out)
         manifest = seal(out, report.manifest)

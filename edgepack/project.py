@@ -16,7 +16,7 @@ from .compress.stage import Wanted
 from .errors import UsageError
 from .parity import Gate, default_gate, parse_gate
 from .samples import DataRequest
-from .spec import Precision, parse_shape
+from .spec import AUTO, Asked, Precision, parse_shape
 from .target import IO
 from .usercode import is_reference
 from .wrap import Activation, Channels, InputWrap, Layout, OutputWrap, Wrap
@@ -26,6 +26,13 @@ FILE = "edgepack.toml"
 
 def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _as_asked(value: object) -> object:
+    known = [*Precision, AUTO]
+    if value not in known:
+        raise ValueError(f"there is {', '.join(known)}")
+    return value
 
 
 Values = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
@@ -83,7 +90,8 @@ class BuildTable(Table):
     """[build]"""
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("tflite",)
-    precision: Precision = Precision.INT8
+    precision: Annotated[Asked, BeforeValidator(_as_asked)] = Precision.INT8
+    take: Count | None = None
     runtime: str = ""
     io: IO = "auto"
     layout: Literal["auto", "keep"] = "auto"

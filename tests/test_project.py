@@ -54,7 +54,8 @@ keep = ["stem", "head"]
 
 [build]
 targets = ["tflite", "fake"]
-precision = "int16x8"
+precision = "auto"
+take = 2
 runtime = "litert"
 io = "float"
 layout = "keep"
@@ -96,7 +97,7 @@ def test_every_key_arrives() -> None:
     assert project.data_request == DataRequest("photos/", 250, 200, 50)
     assert project.compression == Wanted(0.5, 32, 12.0, ("stem", "head"))
     assert project.build.targets == ("tflite", "fake")
-    assert (project.build.precision, project.build.io) == (Precision.INT16X8, "float")
+    assert (project.build.precision, project.build.take, project.build.io) == ("auto", 2, "float")
     assert (project.build.runtime, project.build.layout) == ("litert", "keep")
     assert (project.build.out, project.build.zip) == ("bundles", True)
     assert str(project.parity_gate) == "sqnr_db>=20, cosine>=0.9, argmax_agreement>=0.98, max_abs<=1e-05"

@@ -14,8 +14,9 @@ def command_line(project: Project, target: str, runtime: str) -> str:
     model, data, build, defaults = project.model, project.data, project.build, Project()
     compress = project.compress
     words = ["edgepack", "build", _short(model.source), "--data", _short(data.representative)]
-    words += ["--target", target, "--precision", build.precision.value]
+    words += ["--target", target, "--precision", build.precision]
     plain = {
+        "--take": (build.take, None),
         "--runtime": (runtime, ""),
         "--name": (model.name, ""),
         "--model-version": (model.version, defaults.model.version),

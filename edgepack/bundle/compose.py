@@ -32,7 +32,9 @@ from .manifest import (
     Manifest,
     MetricsEntry,
     ParityEntry,
+    PointEntry,
     ProcessingEntry,
+    SearchEntry,
     SourceEntry,
     TensorEntry,
 )
@@ -139,6 +141,7 @@ def _manifest(
         labels=labels,
         processing=tuple(_processing(project, reference.model)),
         compression=_compression(reference, judged),
+        search=_search(judged),
         audit=_audit(judged.audit),
         gate=GateEntry(
             expression=str(project.parity_gate),
@@ -159,6 +162,27 @@ def _compression(reference: Reference, judged: Judged) -> dict[str, float]:
     """What making the model smaller came to; nothing where that was not asked for."""
     found = dict(reference.compression)
     return found | {"bytes": judged.artifact.bytes, "zipped": zipped(judged.artifact)} if found else {}
+
+
+def _search(judged: Judged) -> SearchEntry | None:
+    found, plan = judged.search, judged.plan
+    if found is None:
+        return None
+    return SearchEntry(
+        default=plan.default,
+        ops=dict(plan.ops),
+        tried=found.count,
+        front=tuple(
+            PointEntry(
+                name=point.name,
+                bytes=point.trial.bytes,
+                sqnr_db=round(point.trial.sqnr_db, 3),
+                passed=found.passes(point),
+                taken=point.trial.plan == plan,
+            )
+            for point in found.front
+        ),
+    )
 
 
 def _parity(rows: tuple[Row, ...]) -> dict[str, ParityEntry]:

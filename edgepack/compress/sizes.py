@@ -11,20 +11,22 @@ from ..precision.plan import uniform_plan
 from ..project import Project
 from ..registry import TargetInfo
 from ..samples import SampleSet
+from ..spec import AUTO, Precision
 from ..target import Artifact, Target
 
 
 def plain(
     project: Project, info: TargetInfo, target: Target, model: Model, samples: SampleSet, workdir: Path
 ) -> dict[str, float]:
-    """The bytes of the original's artifact of the same precision, and zipped; nothing where no compression is asked for."""
+    """The bytes of the original's artifact of the same precision (int8 for ``auto``), and zipped; nothing where no compression is asked for."""
     if not project.compression.is_any:
         return {}
     folder = workdir / "plain"
     (folder / "artifact").mkdir(parents=True)
     with step("lower original"):
         lowering = target.lower(model, samples.calibration, folder)
-        plan = uniform_plan(lowering, project.build.precision, info.io(project.build.io))
+        asked = project.build.precision
+        plan = uniform_plan(lowering, Precision.INT8 if asked == AUTO else asked, info.io(project.build.io))
         artifact = lowering.emit(plan, folder / "artifact")
         return {"bytes before": artifact.bytes, "zipped before": zipped(artifact)}
 
