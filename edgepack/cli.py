@@ -57,6 +57,23 @@ def build(**given: Any) -> None:
 
 
 @cli.command()
+@click.argument("source", required=False)
+@options.build
+@options.as_json
+@options.debug
+def tune(**given: Any) -> None:
+    """What a model can be had for: size, accuracy, speed.
+
+    Tries plans as --precision auto does, and more, and prints those that no
+    other beats in both size and accuracy. Takes what edgepack build takes;
+    --take N builds the plan of that number.
+    """
+    from . import tune_command
+
+    sys.exit(tune_command.run(given))
+
+
+@cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--ops", is_flag=True, help="List every op.")
 @options.as_json
@@ -206,22 +223,9 @@ def init(directory: Path, debug: bool) -> None:
 @options.as_json
 def targets(as_json: bool) -> None:
     """The targets there are."""
-    from . import registry
-    from .console import Console
+    from . import targets_command
 
-    rows = []
-    for info in registry.targets().values():
-        rows.append((info.name, "", info.summary, info.precisions))
-        rows += [(info.name, name, each.summary, each.precisions) for name, each in info.runtimes.items()]
-    if as_json:
-        keys = ("name", "runtime", "summary", "precisions")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
-        return
-    shown = [
-        (f"{name} --runtime {runtime}" if runtime else name, summary, ", ".join(precisions))
-        for name, runtime, summary, precisions in rows
-    ]
-    Console().table(("target", "runs on", "precisions"), shown)
+    targets_command.run(as_json)
 
 
 @cli.command()

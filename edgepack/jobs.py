@@ -9,11 +9,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import frameworks, on_devices, pipeline, readers, registry, sources, worker
+from . import frameworks, on_devices, pipeline, sources, worker
 from .agreement import pairwise
 from .bundle import compose
 from .bundle.manifest import AgreementEntry, Manifest, bundle_name
 from .bundle.writer import Place, folder, put_aside, reserve, scratch_folder, seal, ship
+from .checks import checked, is_recorded_first
 from .devices.device import Device
 from .errors import EdgepackError, GateError, UsageError
 from .events import Event, Listener, StepEnded
@@ -71,30 +72,14 @@ def run(
     Raises:
         UsageError: what no target could be built from.
     """
-    sources.check(project.model.source)
-    readers.check(project.data.representative)
-    infos = [registry.target(name, project.build.runtime) for name in project.build.targets]
-    registry.check_runtime(project.build.runtime, infos)
-    for info in infos:
-        if project.build.precision not in (AUTO, *info.precisions):
-            raise UsageError(
-                f"The target '{info.label}' has no precision '{project.build.precision}'.",
-                f"It has {', '.join(info.precisions)}, and {AUTO}.",
-            )
-    if project.build.take is not None and project.build.precision != AUTO:
-        raise UsageError(
-            "There is a point to take, but no search that has points.",
-            "Add --precision auto, or leave --take out.",
-        )
+    infos = checked(project)
     asked = on_devices.chosen(project.build.devices, infos)
     with ExitStack() as stack:
         stack.enter_context(folder(Path(project.build.out)))
         drafts = [_reserve(project, info, force, stack) for info in infos]
         recorded = None
         takers = [draft.info for draft in drafts if draft.job.error is None]
-        if len(takers) > 1 or any(
-            sources.is_asked_elsewhere(project.model.source, info.forms) for info in takers
-        ):
+        if takers and is_recorded_first(project, takers):
             shared = stack.enter_context(scratch_folder())
             recorded = _record(project, drafts, shared, lane(""), debug)
         _build_all(project, drafts, recorded, lane, debug, at_once or os.cpu_count() or 1)

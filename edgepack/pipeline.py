@@ -22,6 +22,7 @@ from .layout import channels_last
 from .model import Model, Origin
 from .project import Project
 from .records import Records, RecordWriter
+from .registry import TargetInfo
 from .samples import SampleSet, collect
 from .spec import Arrays, Signature
 
@@ -62,6 +63,18 @@ def build(
         EdgepackError: the source cannot be loaded or lowered, or the samples do not fit.
     """
     info = registry.target(target_name, project.build.runtime)
+    judge = prepare(project, info, workdir, recorded)
+    io = info.io(project.build.io)
+    judged = judge.judge(project.build.precision, io, info.precisions, project.build.take)
+    with step("write bundle"):
+        report = compose.fill(project, info, judge.target, judge.reference, judged, out)
+        manifest = seal(out, report.manifest)
+    worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
+    return Built(manifest, report, judged.answers, tuple(worst))
+
+
+def prepare(project: Project, info: TargetInfo, workdir: Path, recorded: Recorded | None) -> Judge:
+    """The model, made smaller if that is asked for, lowered to a target, and what judges its artifacts. Raises as ``build``."""
     if recorded is None:
         model = _load(project, lambda: sources.load(project, info))
         samples, golden = ask(project, model, workdir)
@@ -80,14 +93,7 @@ def build(
     reference = Reference(model, samples, golden, origin, {**compression, **plain})
     with step("lower"):
         lowering = target.lower(model, samples.calibration, workdir)
-    judge = Judge(target, lowering, reference, project.parity_gate, workdir)
-    io = info.io(project.build.io)
-    judged = judge.judge(project.build.precision, io, info.precisions, project.build.take)
-    with step("write bundle"):
-        report = compose.fill(project, info, target, reference, judged, out)
-        manifest = seal(out, report.manifest)
-    worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
-    return Built(manifest, report, judged.answers, tuple(worst))
+    return Judge(target, lowering, reference, project.parity_gate, workdir)
 
 
 def record(project: Project, workdir: Path) -> Recorded:

@@ -7,7 +7,7 @@ best that does not, ladders: the ops that bring the most noise move up to what a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import UsageError
 from ..events import step
@@ -95,10 +95,11 @@ class Search:
             if precision != Precision.INT16X8 or self._thorough or not small:
                 plan = uniform_plan(self._lowering, precision, self._io)
                 self._try(precision.value, Ladder(plan, ()), 0)
-        uniform, best = tuple(self.points), self.best
+        uniform = tuple(self.points)
+        highs = self._highs(uniform)
         for low in uniform:
-            if best is not None and self._may_lead_further(low, best):
-                for high in self._highs(uniform, best):
+            if self._may_lead_further(low):
+                for high in highs:
                     self._climb(low.trial.plan, high)
 
     def taken(self, number: int) -> Plan:
@@ -151,46 +152,59 @@ class Search:
 
     def _try(self, name: str, ladder: Ladder, count: int) -> bool:
         """Try a plan, and note what came of it; whether it meets the gate."""
+        plan = ladder.plan(count)
+        if plan in self._trials:
+            return self._trials.passes(plan)
         with step("try") as trying:
             trying.detail = name
-            trial = self._trials(ladder.plan(count))
+            trial = self._trials(plan)
             if not trial.error and not self._trials.gate.failures(trial.outputs):
                 self._trials.places.note(trial.outputs)
             failures = self._trials.failures(trial)
             found = trial.error or f"{trial.sqnr_db:.1f} dB, {trial.bytes:,} bytes"
             trying.detail = f"{name}: {found}" + ("" if failures else ", meets the gate")
-        if not any(each.trial is trial for each in self.points):
-            self.points.append(Point(name, trial, ladder, count))
+        self.points.append(Point(name, trial, ladder, count))
         return not failures
 
-    def _may_lead_further(self, low: Point, best: Point) -> bool:
+    def _may_lead_further(self, low: Point) -> bool:
         """Whether a plan that fails is so small, or so fast, that with a few ops moved up it could be better than the best."""
-        if low.trial.error or self.passes(low):
+        best = self.best
+        if low.trial.error or best is None or self.passes(low):
             return False
         if low.trial.bytes * ALIKE < best.trial.bytes:
             return True
         as_small = low.trial.bytes <= ALIKE * best.trial.bytes
         return as_small and self._slowness(low.trial.plan) < self._slowness(best.trial.plan)
 
-    def _highs(self, uniform: Sequence[Point], best: Point) -> list[Precision]:
-        """What ops may move up to: what those have that pass and are as small as the best; and the smallest float."""
+    def _highs(self, uniform: Sequence[Point]) -> list[Precision]:
+        """What ops may move up to: what those have that pass and are the smallest; and the smallest float."""
         passing = [each for each in uniform if self.passes(each)]
-        small = [each for each in passing if each.trial.bytes <= ALIKE * best.trial.bytes]
+        least_bytes = min((each.trial.bytes for each in passing), default=0)
+        small = [each for each in passing if each.trial.bytes <= ALIKE * least_bytes]
         floats = [each for each in passing if each.trial.plan.default.bits > 8]
         least = sorted(floats, key=lambda each: each.trial.bytes)[:1]
         return list(dict.fromkeys(each.trial.plan.default for each in (*small, *least)))
 
     def _climb(self, low: Plan, high: Precision) -> None:
-        """The fewest moves that will do, and fewer still: each of a few is also tried without."""
+        """The fewest moves that will do, and fewer still: each of a few is also tried without.
+
+        Inputs and outputs become float where not even all moves will do with them as they are.
+        """
         for ladder in self._ladders(low, high):
+            total = len(ladder.moves)
+            for each in (ladder, replace(ladder, start=replace(low, io="float"))):
+                if total and self._try(self._name(low, high, total), each, total):
+                    self._descend(each, high)
+                    break
 
-            def passes(plan: Plan, ladder: Ladder = ladder) -> bool:
-                count = sum(plan.ops.get(move.op) == move.precision for move in ladder.moves)
-                return self._try(self._name(low, high, count), ladder, count)
+    def _descend(self, ladder: Ladder, high: Precision) -> None:
+        def passes(plan: Plan) -> bool:
+            count = sum(plan.ops.get(move.op) == move.precision for move in ladder.moves)
+            return self._try(self._name(ladder.start, high, count), ladder, count)
 
-            count = ladder.fewest(passes)
-            if passes(ladder.plan(count)) and count <= TRIMMED:
-                self._trim(ladder, count, high)
+        count = ladder.fewest(passes)
+        if count <= TRIMMED and passes(ladder.plan(count)):
+            self._trim(ladder, count, high)
 
     def _trim(self, ladder: Ladder, count: int, high: Precision) -> None:
         for move in reversed(ladder.moves[: count - 1]):

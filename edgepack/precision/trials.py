@@ -101,10 +101,12 @@ class Trials:
         return len(self._made)
 
     def __call__(self, plan: Plan) -> Trial:
-        key = (plan.default, tuple(sorted(plan.ops.items())), plan.io)
-        if key not in self._made:
-            self._made[key] = self._try(plan)
-        return self._made[key]
+        if plan not in self:
+            self._made[_key(plan)] = self._try(plan)
+        return self._made[_key(plan)]
+
+    def __contains__(self, plan: Plan) -> bool:
+        return _key(plan) in self._made
 
     def _try(self, plan: Plan) -> Trial:
         try:
@@ -128,3 +130,7 @@ class Trials:
         trial = self(plan)
         worst = min([trial.sqnr_db, *self.places.sqnr_db(trial.outputs).values()])
         return float(10 ** (-worst / 10))
+
+
+def _key(plan: Plan) -> object:
+    return plan.default, tuple(sorted(plan.ops.items())), plan.io

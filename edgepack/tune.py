@@ -1,0 +1,135 @@
+"""All plans that a search tries of a project's targets, and what the best of them cost on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+from . import frameworks, pipeline, worker
+from .bundle.writer import scratch_folder
+from .checks import checked, is_recorded_first
+from .errors import EdgepackError
+from .events import Listener, step
+from .judge import Judge
+from .precision.search import Point
+from .project import Project
+from .registry import TargetInfo
+from .spec import Arrays
+from .target import Plan
+
+ROUNDS = 9
+"""In which every point is asked in turn, so that what drifts, drifts for all."""
+
+ROUND_SECONDS = 0.05
+"""Of calls, for a point in a round; one at least."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A plan on the front: none that was tried has both fewer bytes and a higher SQNR.
+
+    Attributes:
+        sqnr_db: the least of all outputs, on calibration samples.
+        passed: whether it meets the gate on these; ``best``: whether it is what ``auto`` takes.
+        seconds: of a call, the median; ``to_float``: the median of its ratio to the last point in each round.
+    """
+
+    name: str
+    plan: Plan
+    bytes: int
+    sqnr_db: float
+    passed: bool
+    best: bool
+    seconds: float
+    to_float: float
+
+
+@dataclass
+class Tuning:
+    """What became of one target."""
+
+    target: str
+    tried: int = 0
+    points: tuple[Tuned, ...] = ()
+    error: EdgepackError | None = None
+
+
+def run(project: Project, lane: Callable[[str], Listener], debug: bool = False) -> list[Tuning]:
+    """Tune every target of the project, one after the other, for they are measured. Raises UsageError."""
+    infos = checked(project)
+    found = [Tuning(info.label) for info in infos]
+    with scratch_folder() as shared:
+        recorded = None
+        if is_recorded_first(project, infos):
+            env = frameworks.environment()
+            recorded = worker.run(
+                pipeline.record, project, shared, env=env, listener=lane(""), scratch=(shared,), debug=debug
+            )
+        for info, tuning in zip(infos, found, strict=True):
+            workdir = shared / info.label
+            workdir.mkdir()
+            label = info.label if len(infos) > 1 else ""
+            try:
+                tuning.tried, tuning.points = worker.run(
+                    explore,
+                    project,
+                    info,
+                    workdir,
+                    recorded,
+                    env=frameworks.environment(info.forms),
+                    listener=lane(label),
+                    scratch=(shared,),
+                    debug=debug,
+                )
+            except EdgepackError as error:
+                tuning.error = error
+    return found
+
+
+def explore(
+    project: Project, info: TargetInfo, workdir: Path, recorded: pipeline.Recorded | None
+) -> tuple[int, tuple[Tuned, ...]]:
+    """How many plans were tried, and the front. Runs in a process of its own. Raises as ``pipeline.build``."""
+    judge = pipeline.prepare(project, info, workdir, recorded)
+    search = judge.search(info.precisions, info.io(project.build.io))
+    best = search.best
+    with step("measure"):
+        seconds = _seconds(judge, search.front)
+    return search.count, tuple(
+        Tuned(
+            point.name,
+            point.trial.plan,
+            point.trial.bytes,
+            point.trial.sqnr_db,
+            search.passes(point),
+            best is not None and point.trial is best.trial,
+            median(own),
+            median(each / last for each, last in zip(own, seconds[-1], strict=True)),
+        )
+        for point, own in zip(search.front, seconds, strict=True)
+    )
+
+
+def _seconds(judge: Judge, front: Sequence[Point]) -> list[list[float]]:
+    """Of a call of every point, in every round."""
+    (inputs,) = islice(judge.reference.samples.held_back, 1)
+    backend = next(iter(judge.target.host_backends), "")
+    meters = []
+    for number, point in enumerate(front, 1):
+        folder = judge.workdir / f"point-{number}"
+        folder.mkdir()
+        meters.append(judge.target.meter(judge.lowering.emit(point.trial.plan, folder), backend))
+    calls = [_calls(meter.time, inputs) for meter in meters]
+    found: list[list[float]] = [[] for _ in meters]
+    for _ in range(ROUNDS):
+        for meter, count, own in zip(meters, calls, found, strict=True):
+            own.append(median(meter.time(inputs, count)))
+    return found
+
+
+def _calls(time: Callable[[Arrays, int], list[float]], inputs: Arrays) -> int:
+    time(inputs, 1)  # the first one warms up
+    return max(1, min(100, int(ROUND_SECONDS / max(min(time(inputs, 2)), 1e-6))))
