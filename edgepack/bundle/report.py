@@ -19,11 +19,12 @@ from ..parity import MAX_DB
 from ..spec import Array, Precision
 from ..target import Audit
 from . import charts
-from .manifest import Manifest, TensorEntry
+from .manifest import Manifest, SearchEntry, TensorEntry
 
 # A report stays well below 2 MB, whatever it is given.
 MAX_PICTURES, MAX_SCATTERS, MAX_TEXT = 8, 6, 2000
 PICTURE_SIDE = 288  # twice the width it is shown in, for dense displays
+WIDTHS = (("wide", 880), ("narrow", 350))
 PIXEL_ART = 96  # up to this side a picture is kept exact, as PNG
 
 QUANTIZED = {Precision.INT8.value, Precision.INT16X8.value}
@@ -142,6 +143,7 @@ def render(report: Report) -> str:
         lowest=_lowest(report.manifest),
         ran=[device for device, entry in report.manifest.parity.items() if not entry.error],
         layer_charts=_layer_charts(report.layers, worst),
+        front_charts=_front_charts(report.manifest.search),
         scatters=[(scatter.output, _scatter_chart(scatter)) for scatter in report.scatters[:MAX_SCATTERS]],
         pictures=[(picture, *_data_url(picture.pixels)) for picture in report.pictures[:MAX_PICTURES]],
         quantized=bool(QUANTIZED & set(report.audit.ops_by_precision)),
@@ -212,8 +214,20 @@ def _layer_charts(
     values = [layer.sqnr_db for layer in layers]
     filled = [layer.precision not in LEFT_FLOAT for layer in layers]
     marked = [item.place - 1 for item in worst[:5]]
-    widths = (("wide", 880), ("narrow", 350))
-    return tuple((name, Markup(charts.layer_chart(values, filled, marked, width))) for name, width in widths)
+    return tuple((name, Markup(charts.layer_chart(values, filled, marked, width))) for name, width in WIDTHS)
+
+
+def _front_charts(search: SearchEntry | None) -> tuple[tuple[str, Markup], ...]:
+    """As _layer_charts."""
+    if search is None:
+        return ()
+    sizes, sqnr, passed = zip(
+        *((each.bytes, each.sqnr_db, each.passed) for each in search.front), strict=True
+    )
+    taken = next((place for place, each in enumerate(search.front) if each.taken), None)
+    return tuple(
+        (name, Markup(charts.front_chart(sizes, sqnr, passed, taken, width))) for name, width in WIDTHS
+    )
 
 
 def _scatter_chart(scatter: Scatter) -> Markup:
