@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_POINTS = 2000
+WIDTHS = (("wide", 880), ("narrow", 350))
+"""Of a chart that comes twice, in CSS pixels; the style sheet shows the one that fits."""
+
 STEP_DB = 20  # ten times the error
 LATENCY_UNITS = (("s", 1.0), ("ms", 1e3), ("µs", 1e6))
 

@@ -18,13 +18,12 @@ from markupsafe import Markup, escape
 from ..parity import MAX_DB
 from ..spec import Array, Precision
 from ..target import Audit
-from . import charts
-from .manifest import Manifest, SearchEntry, TensorEntry
+from . import charts, front
+from .manifest import Manifest, TensorEntry
 
 # A report stays well below 2 MB, whatever it is given.
 MAX_PICTURES, MAX_SCATTERS, MAX_TEXT = 8, 6, 2000
 PICTURE_SIDE = 288  # twice the width it is shown in, for dense displays
-WIDTHS = (("wide", 880), ("narrow", 350))
 PIXEL_ART = 96  # up to this side a picture is kept exact, as PNG
 
 QUANTIZED = {Precision.INT8.value, Precision.INT16X8.value}
@@ -143,7 +142,7 @@ def render(report: Report) -> str:
         lowest=_lowest(report.manifest),
         ran=[device for device, entry in report.manifest.parity.items() if not entry.error],
         layer_charts=_layer_charts(report.layers, worst),
-        front_charts=_front_charts(report.manifest.search),
+        front_charts=front.charts_of(report.manifest.search),
         scatters=[(scatter.output, _scatter_chart(scatter)) for scatter in report.scatters[:MAX_SCATTERS]],
         pictures=[(picture, *_data_url(picture.pixels)) for picture in report.pictures[:MAX_PICTURES]],
         quantized=bool(QUANTIZED & set(report.audit.ops_by_precision)),
@@ -205,28 +204,15 @@ def _lowest(manifest: Manifest) -> float | None:
     return min(values, default=None)
 
 
-def _layer_charts(
-    layers: tuple[LayerError, ...], worst: tuple[Ranked, ...]
-) -> tuple[tuple[str, Markup], ...]:
+def _layer_charts(layers: tuple[LayerError, ...], worst: tuple[Ranked, ...]) -> front.Charts:
     """A wide and a narrow one; the style sheet shows the one that fits."""
     if not layers:
         return ()
     values = [layer.sqnr_db for layer in layers]
     filled = [layer.precision not in LEFT_FLOAT for layer in layers]
     marked = [item.place - 1 for item in worst[:5]]
-    return tuple((name, Markup(charts.layer_chart(values, filled, marked, width))) for name, width in WIDTHS)
-
-
-def _front_charts(search: SearchEntry | None) -> tuple[tuple[str, Markup], ...]:
-    """As _layer_charts."""
-    if search is None:
-        return ()
-    sizes, sqnr, passed = zip(
-        *((each.bytes, each.sqnr_db, each.passed) for each in search.front), strict=True
-    )
-    taken = next((place for place, each in enumerate(search.front) if each.taken), None)
     return tuple(
-        (name, Markup(charts.front_chart(sizes, sqnr, passed, taken, width))) for name, width in WIDTHS
+        (name, Markup(charts.layer_chart(values, filled, marked, width))) for name, width in charts.WIDTHS
     )
 
 
