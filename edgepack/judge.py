@@ -9,24 +9,19 @@ from itertools import islice
 from pathlib import Path
 
 from . import parity
-from .errors import GateError, ModelError
+from .choosing import Chooser
+from .errors import ModelError
 from .events import Step, step, warn
 from .model import Model
-from .precision.ladder import stored_better
-from .precision.plan import uniform_plan
 from .precision.reasons import explained
 from .precision.search import Search
-from .precision.trials import Trials
 from .records import Records, RecordWriter
 from .samples import SampleSet
-from .spec import AUTO, Arrays, Asked, Precision
+from .spec import Arrays, Asked, Precision
 from .target import IO, Artifact, Audit, Lowering, Plan, Runner, Target
 
 LAYER_SAMPLES = 4
 """How many held-back samples the layer-by-layer comparison takes; it keeps every intermediate tensor."""
-
-SEARCH_SAMPLES = 32
-"""How many calibration samples choose precisions; the held-back ones only judge the choice."""
 
 FURTHER_SAMPLES = 4
 """How many held-back samples a further backend answers: plain JavaScript may take seconds for one."""
@@ -120,6 +115,7 @@ class Judge:
     Attributes:
         gate: what every output must meet.
         workdir: for the artifacts.
+        offered: the precisions that the target has, for a search.
     """
 
     target: Target
@@ -127,15 +123,13 @@ class Judge:
     reference: Reference
     gate: parity.Gate
     workdir: Path
+    offered: Sequence[Precision] = ()
 
-    def judge(
-        self, asked: Asked, io: IO, offered: Sequence[Precision] = (), take: int | None = None
-    ) -> Judged:
+    def judge(self, asked: Asked, io: IO, take: int | None = None) -> Judged:
         """The artifact in a precision; where it is weights that are stored in it, with the few that need more a step up.
 
         Args:
             asked: ``auto`` for the best plan that meets the gate, found by trying.
-            offered: the precisions that the target has, for ``auto``.
             take: the number of a plan that was tried, in place of the best.
 
         Raises:
@@ -143,15 +137,9 @@ class Judge:
             ModelError: the runtime cannot run the artifact on any backend.
             UsageError: there is no plan of that number.
         """
-        with step("emit float32"):
-            float32 = self._emit(Plan(Precision.FLOAT32), "float32")
-        plan = uniform_plan(self.lowering, Precision.FLOAT32 if asked == AUTO else asked, io)
-        trial, search = self._try(float32, plan, {}), None
-        if asked == AUTO:
-            search = self._searching(trial, offered, io, thorough=take is not None)
-            plan, trial = self._found(search, float32, take)
-        elif trial.rows[0].failures:
-            plan, trial = self._promoted(trial, plan, float32)
+        chooser = self._chooser(io)
+        chosen = chooser.choose(asked, take)
+        float32, trial = chooser.float32, chosen.trial
         rows = (*trial.rows, *self._further(trial))
         layers = () if trial.artifact is float32 else self._compare_layers(float32, trial)
         for caution in (cautions := tuple(parity.cautions(rows[0].outputs))):
@@ -166,31 +154,36 @@ class Judge:
             self._backends(trial.runner, rows),
             layers,
             cautions,
-            plan,
-            search,
+            chosen.plan,
+            chosen.search,
         )
 
-    def search(self, offered: Sequence[Precision], io: IO) -> Search:
-        """All that there is to try, tried; ``emit`` gives the artifacts. Raises as ``judge``."""
-        with step("emit float32"):
-            float32 = self._emit(Plan(Precision.FLOAT32), "float32")
-        trial = self._try(float32, Plan(Precision.FLOAT32, io=io), {})
-        found = self._searching(trial, offered, io, thorough=True)
+    def trial(self, asked: Asked, io: IO) -> Trial:
+        """The artifact that ``judge`` would ship, and how it compares on the best backend; no more is asked of it."""
+        return self._chooser(io).choose(asked).trial
+
+    def search(self, io: IO) -> Search:
+        """All that there is to try, tried. Raises as ``judge``."""
+        found = self._chooser(io).search(thorough=True)
         found.run()
         return found
 
-    def _emit(self, plan: Plan, name: str) -> Artifact:
+    def _chooser(self, io: IO) -> Chooser:
+        with step("emit float32"):
+            return Chooser(self, io, self.emit(Plan(Precision.FLOAT32), "float32"))
+
+    def emit(self, plan: Plan, name: str) -> Artifact:
         folder = self.workdir / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return self.lowering.emit(plan, folder)
 
-    def _try(self, float32: Artifact, plan: Plan, why: Mapping[str, str]) -> Trial:
-        """Emit a plan, look into the artifact and measure it on the best backend that can run it."""
-        artifact = float32
-        if plan.default != Precision.FLOAT32 or plan.ops:
-            with step("emit"):
-                artifact = self._emit(plan, "artifact")
+    def attempt(self, artifact: Artifact, plan: Plan, why: Mapping[str, str]) -> Trial:
+        """Look into the artifact of a plan and measure it on the best backend that can run it.
+
+        Args:
+            why: what moved an op up, by its name.
+        """
         with step("audit") as auditing:
             audit = explained(self.target.audit(artifact), self.lowering, plan, why)
             auditing.detail = ", ".join(f"{count} {name}" for name, count in audit.ops_by_precision.items())
@@ -222,49 +215,6 @@ class Judge:
             for inputs in samples:
                 writer.write(runner(inputs))
         return writer.records
-
-    def _trials(self, backend: str) -> Trials:
-        """What tries plans on calibration samples; the held-back ones only judge."""
-        few = list(islice(self.reference.samples.calibration, SEARCH_SAMPLES))
-        expected = [self.reference.model(inputs) for inputs in few]
-        return Trials(
-            lambda plan: self._emit(plan, "candidate"),
-            lambda artifact: self.target.open(artifact, backend),
-            few,
-            expected,
-            self.gate,
-        )
-
-    def _promoted(self, trial: Trial, plan: Plan, float32: Artifact) -> tuple[Plan, Trial]:
-        """Store the fewest weights better that the gate asks for."""
-        ladder = stored_better(self.lowering, plan)
-        if not ladder.moves:
-            return plan, trial
-        with step("choose weights") as choosing:
-            count = ladder.fewest(self._trials(trial.rows[0].backend).passes)
-            choosing.detail = f"{count} of {len(ladder.moves)} stored better"
-        for better in ladder.upwards(count):
-            plan, trial = better, self._try(float32, better, ladder.why(better))
-            if not trial.rows[0].failures:
-                break
-        return plan, trial
-
-    def _searching(self, float32: Trial, offered: Sequence[Precision], io: IO, thorough: bool) -> Search:
-        """The search to be; float32 is judged first. Raises GateError."""
-        if failures := float32.rows[0].failures:
-            raise GateError(
-                f"The gate cannot be met, so nothing was searched: even float32 misses it: {'; '.join(failures)}.",
-                "Ask for less with --gate; what float32 misses, no other precision meets.",
-            )
-        return Search(self.lowering, offered, io, self._trials(float32.rows[0].backend), thorough)
-
-    def _found(self, search: Search, float32: Artifact, take: int | None) -> tuple[Plan, Trial]:
-        """The best plan that the held-back samples agree to, or the one that was taken."""
-        for plan in search.plans() if take is None else [search.taken(take)]:
-            trial = self._try(float32, plan, search.why)
-            if not trial.rows[0].failures and not search.places.failures(trial.rows[0].outputs):
-                break
-        return plan, trial
 
     def _further(self, trial: Trial) -> Iterator[Row]:
         """The backends of this machine that were not asked yet.

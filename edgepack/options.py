@@ -55,6 +55,12 @@ _BUILD = (
         help="Where it must pass too; repeat. See devices.",
     ),
     click.option("--prune", type=float, metavar="R", help="Set this share of the layers' weights to zero."),
+    click.option(
+        "--prune-channels",
+        type=float,
+        metavar="R",
+        help="Remove whole channels, with this share of the multiplications.",
+    ),
     click.option("--cluster", type=int, metavar="K", help="Give a layer's weights K values at most."),
     click.option(
         "--recover-minutes",

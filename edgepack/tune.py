@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -14,17 +13,11 @@ from .checks import checked, is_recorded_first
 from .errors import EdgepackError
 from .events import Listener, step
 from .judge import Judge
+from .latency import in_turns
 from .precision.search import Point
 from .project import Project
 from .registry import TargetInfo
-from .spec import Arrays
 from .target import Plan
-
-ROUNDS = 9
-"""In which every point is asked in turn, so that what drifts, drifts for all."""
-
-ROUND_SECONDS = 0.05
-"""Of calls, for a point in a round; one at least."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +86,9 @@ def explore(
     project: Project, info: TargetInfo, workdir: Path, recorded: pipeline.Recorded | None
 ) -> tuple[int, tuple[Tuned, ...]]:
     """How many plans were tried, and the front. Runs in a process of its own. Raises as ``pipeline.build``."""
-    judge = pipeline.prepare(project, info, workdir, recorded)
-    search = judge.search(info.precisions, info.io(project.build.io))
+    bench, model = pipeline.workbench(project, info.name, workdir, recorded)
+    judge = bench.lowered(project.compression, model)
+    search = judge.search(info.io(project.build.io))
     best = search.best
     with step("measure"):
         seconds = _seconds(judge, search.front)
@@ -115,21 +109,9 @@ def explore(
 
 def _seconds(judge: Judge, front: Sequence[Point]) -> list[list[float]]:
     """Of a call of every point, in every round."""
-    (inputs,) = islice(judge.reference.samples.held_back, 1)
     backend = next(iter(judge.target.host_backends), "")
-    meters = []
-    for number, point in enumerate(front, 1):
-        folder = judge.workdir / f"point-{number}"
-        folder.mkdir()
-        meters.append(judge.target.meter(judge.lowering.emit(point.trial.plan, folder), backend))
-    calls = [_calls(meter.time, inputs) for meter in meters]
-    found: list[list[float]] = [[] for _ in meters]
-    for _ in range(ROUNDS):
-        for meter, count, own in zip(meters, calls, found, strict=True):
-            own.append(median(meter.time(inputs, count)))
-    return found
-
-
-def _calls(time: Callable[[Arrays, int], list[float]], inputs: Arrays) -> int:
-    time(inputs, 1)  # the first one warms up
-    return max(1, min(100, int(ROUND_SECONDS / max(min(time(inputs, 2)), 1e-6))))
+    meters = [
+        judge.target.meter(judge.emit(point.trial.plan, f"point-{number}"), backend)
+        for number, point in enumerate(front, 1)
+    ]
+    return in_turns(meters, next(iter(judge.reference.samples.held_back)))

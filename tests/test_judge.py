@@ -111,8 +111,8 @@ def judged(reference: Reference, tmp_path: Path) -> Callable[..., Judged]:
     def run(
         products: Any, asked: Asked = Precision.INT8, gate: str = "sqnr_db>=50", **options: Any
     ) -> Judged:
-        judge = Judge(products, products, reference, parse_gate(gate), tmp_path)
-        return judge.judge(asked, "auto", tuple(STEPS), **options)
+        judge = Judge(products, products, reference, parse_gate(gate), tmp_path, tuple(STEPS))
+        return judge.judge(asked, "auto", **options)
 
     return run
 
@@ -230,9 +230,8 @@ def test_what_passes_by_calibration_samples_alone_gives_way_to_what_is_closer(
     model: Any = lambda inputs: answer(inputs, rough)  # noqa: E731
     products = Products({"op0": 0.5, "op1": 0.5})
     gate, folder = parse_gate("sqnr_db>=60"), reference.golden.path.parent
-    found = Judge(products, products, replace(reference, model=model), gate, folder).judge(
-        AUTO, "auto", tuple(STEPS)
-    )
+    judge = Judge(products, products, replace(reference, model=model), gate, folder, tuple(STEPS))
+    found = judge.judge(AUTO, "auto")
     assert found.failures == ()
     assert found.plan.default == Precision.FLOAT32
 

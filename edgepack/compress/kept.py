@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from .. import __version__
 from ..bundle.writer import cache_dir
 from ..records import Records
-from .student import Student
+from ..spec import Array
+from .student import Group, Student
 
 NEWEST = 8
 """How many results are kept."""
@@ -22,7 +24,7 @@ NEWEST = 8
 METHOD = 2
 """Counts up when compression or learning is done in another way: what was found before is then not found again."""
 
-FOUND, FINAL = "found.json", "final.state"
+FOUND, FINAL, GONE = "found.json", "final.state", "gone.json"
 
 
 def key(wanted: str, student: Student, calibration: Records) -> str:
@@ -66,8 +68,19 @@ def keep(student: Student, found: dict[str, float], folder: Path) -> None:
     partial.write_text(json.dumps(found))
     partial.replace(folder / FOUND)
     for path in folder.iterdir():
-        if path.name not in (FOUND, FINAL):
+        if path.name not in (FOUND, FINAL, GONE):
             path.unlink()
+
+
+def note_gone(gone: Mapping[Group, Array], folder: Path) -> None:
+    """Note which channels go; the states that are saved are of the student with them."""
+    (folder / GONE).write_text(json.dumps([channels.tolist() for channels in gone.values()]))
+
+
+def noted_gone(groups: Sequence[Group], folder: Path) -> dict[Group, Array]:
+    """What was noted, of the same groups; nothing goes where nothing was."""
+    noted = json.loads((folder / GONE).read_text()) if groups else []
+    return {group: np.array(channels, int) for group, channels in zip(groups, noted, strict=True)}
 
 
 def _forget(others: Iterable[Path]) -> None:

@@ -96,6 +96,14 @@ class Problem:
         found: Array = np.linalg.inv(self.hessian)
         return found
 
+    def restricted(self, rows: Array, columns: Array) -> Problem:
+        """The best weights of some outputs, on some of the inputs alone: indices."""
+        if len(columns) == len(self.hessian):
+            return Problem(self.target[rows], self.hessian)
+        hessian = self.hessian[np.ix_(columns, columns)]
+        wanted = self.target[rows] @ self.hessian[:, columns]
+        return Problem(np.linalg.solve(hessian, wanted.T).T, hessian)
+
     def error(self, weight: Array) -> float:
         """The squared error of the layer's output that weights add to the best possible."""
         off = weight - self.target

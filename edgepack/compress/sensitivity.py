@@ -35,6 +35,7 @@ def ratios(
     moments: Mapping[str, Moments],
     ratio: float,
     samples: Sequence[Arrays],
+    stays: Mapping[str, tuple[Array, Array]],
 ) -> dict[str, float]:
     """The share of each layer's weights that goes, so that ``ratio`` of all do and the outputs mind least.
 
@@ -43,6 +44,7 @@ def ratios(
     Args:
         moments: of every layer, the student being the teacher still.
         samples: some to ask the student with.
+        stays: rows and columns of every layer, without which it is from now on; shares are of what is left.
     """
     taught = [student(inputs) for inputs in samples]
     scores = {}
@@ -55,7 +57,8 @@ def ratios(
         moved = distance((student(inputs) for inputs in samples), taught)
         change(student, layer, pruned, original, moments[layer.name])
         weight = moved / max(own, 1e-9) / found.energy
-        scores[layer.name] = weight * prune.saliency(found.target, found.inverse)
+        left = found.restricted(*stays[layer.name])
+        scores[layer.name] = weight * prune.saliency(left.target, left.inverse)
     return prune.budget(scores, ratio, (1 + ratio) / 2)
 
 

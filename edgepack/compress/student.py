@@ -54,6 +54,24 @@ class Hold:
     scales: Array | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Channels that run through the same layers, each of which can be removed from them all.
+
+    Attributes:
+        rows: of the weights of layers that make them, or pass them on one by one: [channels, n] by layer.
+        columns: of the weights of layers that read them, [channels, n] by layer.
+    """
+
+    rows: Mapping[str, Array]
+    columns: Mapping[str, Array]
+
+    @property
+    def size(self) -> int:
+        """How many channels."""
+        return len(next(iter(self.columns.values())))
+
+
 class Student(Protocol):
     """See the module. Samples are those of the model's signature, a batch of 1 each."""
 
@@ -100,6 +118,17 @@ class Student(Protocol):
 
     def restore(self, path: Path) -> None:
         """What ``save`` wrote, under the same holds."""
+        ...
+
+    def groups(self) -> tuple[Group, ...]:
+        """The channels that can be removed; the same ones in the same order for the same original."""
+        ...
+
+    def slim(self, gone: Mapping[Group, Array]) -> None:
+        """Remove channels, by group, that no layer uses any more: their columns are zero.
+
+        Behind it the student only answers, tells its layers and their weights, and gives its model.
+        """
         ...
 
     def model(self) -> Model:

@@ -6,6 +6,7 @@ best that does not, ladders: the ops that bring the most noise move up to what a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,13 +17,16 @@ from ..target import IO, Lowering, Op, Plan
 from .ladder import Ladder, Move, stored_better
 from .plan import level, uniform_plan
 from .sensitivity import Group, sensitivities
-from .trials import Places, Trial, Trials
+from .trials import Places, Trials, Tried
 
-ALIKE = 1.05
+ALIKE = 1.08
 """Artifacts of bytes this near to each other count as of one size; then the faster one is better."""
 
 TRIMMED = 8
 """Up to so many moves are each tried without."""
+
+WORTH = 2.0
+"""How much less noise than others with 8-bit weights int16 activations must leave: 3 dB."""
 
 SPEEDS = (
     Precision.INT8,
@@ -46,7 +50,7 @@ class Point:
     """
 
     name: str
-    trial: Trial
+    trial: Tried
     ladder: Ladder
     count: int = 0
 
@@ -91,9 +95,8 @@ class Search:
     def run(self) -> None:
         """Try what there is to try."""
         for precision in self._offered:
-            small = any(each.trial.plan.default.bits == 8 for each in self.passing)
-            if precision != Precision.INT16X8 or self._thorough or not small:
-                plan = uniform_plan(self._lowering, precision, self._io)
+            plan = uniform_plan(self._lowering, precision, self._io)
+            if precision != Precision.INT16X8 or self._thorough or self._is_worth_it(plan):
                 self._try(precision.value, Ladder(plan, ()), 0)
         uniform = tuple(self.points)
         highs = self._highs(uniform)
@@ -101,6 +104,14 @@ class Search:
             if self._may_lead_further(low):
                 for high in highs:
                     self._climb(low.trial.plan, high)
+
+    def _is_worth_it(self, int16: Plan) -> bool:
+        """int16 activations are slow, to try as well: only where no plan with 8-bit weights passes, and they are far better."""
+        small = [each for each in self.points if each.trial.plan.default.bits == 8]
+        if any(self.passes(each) for each in small):
+            return False
+        best = min((self._trials.noise(each.trial.plan) for each in small), default=math.inf)
+        return self._trials.noise(int16) < best / WORTH
 
     def taken(self, number: int) -> Plan:
         """A point of the front, counted from 1. Raises UsageError."""

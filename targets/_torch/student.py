@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
+from edgepack.compress.coupling import Coupled
 from edgepack.compress.recover import Moments, Sums
-from edgepack.compress.student import Hold
+from edgepack.compress.student import Group, Hold
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays
 
+from . import channels
 from .layers import AllSeen, Coded, Masked, Watch, described
 from .loss import Feature, loss
 
@@ -52,6 +54,7 @@ class TorchStudent:
                 "TensorFlow's.",
             )
         self._holds: dict[str, Hold] = {}
+        self._coupled: dict[Group, Coupled] = {}
         self._stacks = self._can_stack(program.example)
         self._optimiser: torch.optim.Optimizer | None = None
 
@@ -91,8 +94,10 @@ class TorchStudent:
         self._holds = dict(holds)
         for name, hold in holds.items():
             layer = self._layer(name)
-            way = Masked(hold, layer.weight) if hold.codes is None else Coded(hold, layer.weight)
-            parametrize.register_parametrization(layer, "weight", way, unsafe=True)
+            if hold.codes is not None:
+                parametrize.register_parametrization(layer, "weight", Coded(hold, layer.weight), unsafe=True)
+            elif hold.mask is not None:
+                parametrize.register_parametrization(layer, "weight", Masked(hold, layer.weight), unsafe=True)
         trained = [each for each in self._module.parameters() if each.dtype == torch.float32]
         for parameter in trained:
             parameter.requires_grad_(True)
@@ -133,6 +138,18 @@ class TorchStudent:
         if self._optimiser and state["optimiser"]:
             self._optimiser.load_state_dict(state["optimiser"])
 
+    def groups(self) -> tuple[Group, ...]:
+        for layer in self.layers:
+            self._give_bias(layer.name)  # before its channels are followed, or it would not be found there
+        program = self._original.form("torch")
+        self._coupled = channels.groups(self._module, program.example, self.layers)
+        return tuple(self._coupled)
+
+    def slim(self, gone: Mapping[Group, Array]) -> None:
+        channels.slim(self._module, [(self._coupled[group], each) for group, each in gone.items()])
+        with torch.no_grad():
+            self.layers = described(self._module, self._original.form("torch").example)
+
     def model(self) -> TorchModel:
         self.release()
         program = self._original.form("torch")
@@ -140,8 +157,9 @@ class TorchStudent:
 
     def release(self) -> None:
         """Plain weights again, as they compute now."""
-        for name in self._holds:
-            parametrize.remove_parametrizations(self._layer(name), "weight")
+        for layer in map(self._layer, self._holds):
+            if parametrize.is_parametrized(layer):
+                parametrize.remove_parametrizations(layer, "weight")
         self._holds = {}
         for parameter in self._module.parameters():
             parameter.requires_grad_(False)
