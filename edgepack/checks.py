@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from . import readers, registry, sources
 from .errors import UsageError
+from .metrics import evaluation
 from .project import Project
 from .registry import TargetInfo
 from .spec import AUTO
@@ -15,6 +16,7 @@ def checked(project: Project) -> list[TargetInfo]:
     """The project's targets. Raises UsageError: what no target could be built from."""
     sources.check(project.model.source)
     readers.check(project.data.representative)
+    evaluation.check(project.evaluation)
     infos = [registry.target(name, project.build.runtime) for name in project.build.targets]
     registry.check_runtime(project.build.runtime, infos)
     asked = project.build.precision

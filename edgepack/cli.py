@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from . import __version__, options
+from .cli_devices import devices
 from .errors import EdgepackError, InternalError, UsageError
 
 # Only what is needed to print help is imported above; a command imports the rest when it runs.
@@ -71,6 +72,24 @@ def tune(**given: Any) -> None:
     from . import tune_command
 
     sys.exit(tune_command.run(given))
+
+
+@cli.command()
+@click.argument("source", required=False)
+@options.build
+@click.option("--curve", is_flag=True, help="Try many budgets; draw agreement against size.")
+@options.as_json
+@options.debug
+def compress(curve: bool, **given: Any) -> None:
+    """Make a model smaller, and see what each layer gives.
+
+    Takes the options of build, which ships what is found without computing it
+    again. With --curve, tries budgets of every method in the target's runtime, by
+    the closed form unless --recover-minutes is given; names the best that passes.
+    """
+    from . import compress_command
+
+    compress_command.run(given, curve)
 
 
 @cli.command()
@@ -151,41 +170,7 @@ def bench(
     bench_command.run(bundles, rounds, threads, html, as_json, debug)
 
 
-@cli.group(invoke_without_command=True)
-@options.as_json
-@click.pass_context
-def devices(context: click.Context, as_json: bool) -> None:
-    """Where bundles can be proven, and what is installed for it."""
-    if context.invoked_subcommand is None:
-        from . import devices_command
-
-        sys.exit(devices_command.run(as_json))
-
-
-@devices.command("install")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--target", "targets", multiple=True, metavar="T", help="For which bundles; repeat. [tflite]")
-@options.as_json
-@options.debug
-def install_devices(names: tuple[str, ...], targets: tuple[str, ...], as_json: bool, debug: bool) -> None:
-    """Install emulated devices into edgepack's cache folder.
-
-    As any user. What devices share is there once.
-    """
-    from . import devices_command
-
-    sys.exit(devices_command.install(names, targets or ("tflite",), as_json))
-
-
-@devices.command("remove")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@options.as_json
-@options.debug
-def remove_devices(names: tuple[str, ...], as_json: bool, debug: bool) -> None:
-    """Remove what only these devices need."""
-    from . import devices_command
-
-    sys.exit(devices_command.remove(names, as_json))
+cli.add_command(devices)
 
 
 @cli.command()

@@ -168,6 +168,13 @@ class Judge:
         found.run()
         return found
 
+    def failures(
+        self, plan: Plan, samples: Iterable[Arrays], expected: Iterable[Arrays], backend: str = ""
+    ) -> list[str]:
+        """Why a plan does not meet the gate on some samples, the answers to which are expected; empty where it does."""
+        runner = self.target.open(self.emit(plan, "candidate"), backend)
+        return self.gate.failures(parity.measure(runner, samples, expected))
+
     def _chooser(self, io: IO) -> Chooser:
         with step("emit float32"):
             return Chooser(self, io, self.emit(Plan(Precision.FLOAT32), "float32"))

@@ -7,38 +7,23 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .bundle.manifest import SLUG
 from .compress.stage import Wanted
 from .errors import UsageError
+from .fields import Chosen, Count, Names, Positive, Share, Values
+from .metrics.request import Request, check_thresholds, request
 from .parity import Gate, default_gate, parse_gate
 from .samples import DataRequest
-from .spec import AUTO, Asked, Precision, parse_shape
+from .spec import AUTO, Precision, parse_shape
 from .target import IO
 from .usercode import is_reference
 from .wrap import Activation, Channels, InputWrap, Layout, OutputWrap, Wrap
 
 FILE = "edgepack.toml"
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _as_asked(value: object) -> object:
-    known = [*Precision, AUTO]
-    if value not in known:
-        raise ValueError(f"there is {', '.join(known)}")
-    return value
-
-
-Values = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-Nonzero = Annotated[float, Field(gt=0)]
-Positive = Annotated[tuple[Nonzero, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-Count = Annotated[int, Field(gt=0)]
 
 
 class Table(BaseModel):
@@ -84,13 +69,15 @@ class DataTable(Table):
     samples: Count | None = None
     calibration: Count | None = None
     held_back: Count | None = None
+    evaluation: str = ""
+    metrics: Names = ()
 
 
 class BuildTable(Table):
     """[build]"""
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("tflite",)
-    precision: Annotated[Asked, BeforeValidator(_as_asked)] = Precision.INT8
+    precision: Chosen = Precision.INT8
     take: Count | None = None
     runtime: str = ""
     io: IO = "auto"
@@ -103,15 +90,32 @@ class BuildTable(Table):
 class CompressTable(Table):
     """[compress]"""
 
-    prune: Annotated[float, Field(gt=0, le=0.95)] | None = None
+    prune: Share = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
     prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
     recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Wanted.recover_minutes
-    keep: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    keep: Names = ()
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the amounts are chosen (see edgepack.auto)."""
+        return self.prune == "auto"
+
+    @model_validator(mode="after")
+    def _auto_is_alone(self) -> Self:
+        if self.is_auto and Wanted(**dict(self) | {"prune": None}).is_any:
+            raise ValueError("prune = auto chooses how much of every method; leave out the others")
+        return self
 
 
 class GateTable(Table):
-    """[gate]: the least sqnr_db, cosine and argmax_agreement, the greatest max_abs."""
+    """[gate]: the least sqnr_db, cosine and argmax_agreement, the greatest max_abs; other keys are of task metrics.
+
+    Those take a number, or a text where that would leave open what is meant: ``f1 = ">=0.9"``.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | str] = Field(init=False)
 
     sqnr_db: float | None = None
     cosine: float | None = None
@@ -130,6 +134,12 @@ class Project(Table):
     gate: GateTable = GateTable()
     compress: CompressTable = CompressTable()
     device: dict[str, dict[str, Any]] = {}  # read by edgepack.devices.profiles
+
+    @model_validator(mode="after")
+    def _gate_can_be_met(self) -> Self:
+        check_thresholds(self.parity_gate.thresholds)
+        request(self.data.evaluation, self.data.metrics, self.gate.__pydantic_extra__)
+        return self
 
     @property
     def name(self) -> str:
@@ -153,7 +163,9 @@ class Project(Table):
 
     @property
     def compression(self) -> Wanted:
-        return Wanted(**dict(self.compress))
+        """What is asked for; no amounts where they are to be chosen."""
+        amounts = dict(self.compress)
+        return Wanted(**(amounts | {"prune": None} if self.compress.is_auto else amounts))
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:
@@ -162,10 +174,30 @@ class Project(Table):
 
     @property
     def parity_gate(self) -> Gate:
-        """The user's gate, or the default one of the precision."""
+        """What every output must meet: the user's gate, or the default one of the precision where there is none at all.
+
+        ``auto`` is always held to one: labelled samples never choose a precision.
+        """
         signs = {"sqnr_db": ">=", "cosine": ">=", "argmax_agreement": ">=", "max_abs": "<="}
-        given = [f"{name}{signs[name]}{value!r}" for name, value in self.gate if value is not None]
-        return parse_gate(", ".join(given)) if given else default_gate(self.build.precision)
+        given = [
+            f"{name}{signs[name]}{value!r}"
+            for name, value in self.gate
+            if value is not None and name in signs
+        ]
+        if given:
+            return parse_gate(", ".join(given))
+        asked = self.build.precision
+        return Gate(()) if self.evaluation.bounds and asked != AUTO else default_gate(asked)
+
+    @property
+    def evaluation(self) -> Request:
+        """The task metrics that are asked for, and what they must meet. Raises UsageError."""
+        return request(self.data.evaluation, self.data.metrics, self.gate.__pydantic_extra__)
+
+    @property
+    def gate_expression(self) -> str:
+        """All of the gate, as ``--gate`` takes it."""
+        return ", ".join(map(str, (*self.parity_gate.thresholds, *self.evaluation.bounds)))
 
 
 def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
@@ -205,7 +237,7 @@ def _find_wrong_keys(
     table: Mapping[str, Any], model: type[BaseModel], path: str, problems: list[str]
 ) -> None:
     for key, value in table.items():
-        if key not in model.model_fields:
+        if key not in model.model_fields and model.model_config.get("extra") != "allow":
             near = get_close_matches(key, model.model_fields, 1)
             problems.append(
                 f"there is no key '{path}{key}'."
@@ -216,7 +248,7 @@ def _find_wrong_keys(
                 )
             )
             continue
-        inner = model.model_fields[key].annotation
+        inner = model.model_fields[key].annotation if key in model.model_fields else None
         if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel):
             _find_wrong_keys(value, inner, f"{path}{key}.", problems)
         elif key in ("input", "output") and model is Project and isinstance(value, dict):
@@ -238,10 +270,14 @@ def _relocate(table: dict[str, Any], folder: Path) -> dict[str, Any]:
         ("model", "source"),
         ("model", "labels"),
         ("data", "representative"),
+        ("data", "evaluation"),
         ("build", "out"),
     ):
         if isinstance(table.get(section), dict) and key in table[section]:
             table[section][key] = move(table[section][key])
+    named = table.get("data", {}).get("metrics") if isinstance(table.get("data", {}), dict) else None
+    if isinstance(named, list):
+        table["data"]["metrics"] = [move(each) if ".py:" in str(each) else each for each in named]
     if isinstance(table.get("build", {}), dict) and folder != Path():
         table.setdefault("build", {}).setdefault("out", str(folder / "dist"))
     return table

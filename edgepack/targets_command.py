@@ -1,4 +1,4 @@
-"""``edgepack targets``: what there is, as a table."""
+"""``edgepack targets``: the targets there are, and their further runtimes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .console import Console
 
 
 def run(as_json: bool) -> None:
-    """Print targets and their further runtimes."""
+    """Print them."""
     rows = []
     for info in registry.targets().values():
         rows.append((info.name, "", info.summary, info.precisions))

@@ -1,14 +1,37 @@
-"""The plans that a search tried, as charts of the report."""
+"""The plans that a search tried: for the manifest, and as charts of the report."""
 
 from __future__ import annotations
 
 from markupsafe import Markup
 
+from ..precision.search import Search
+from ..target import Plan
 from . import charts
-from .manifest import SearchEntry
+from .manifest import PointEntry, SearchEntry
 
 Charts = tuple[tuple[str, Markup], ...]
 """One chart in several widths, each with the name that the style sheet knows it by."""
+
+
+def entry(found: Search | None, plan: Plan) -> SearchEntry | None:
+    """What a manifest tells of a search, and of the plan that ships; nothing where none was made."""
+    if found is None:
+        return None
+    return SearchEntry(
+        default=plan.default,
+        ops=dict(plan.ops),
+        tried=found.count,
+        front=tuple(
+            PointEntry(
+                name=point.name,
+                bytes=point.trial.bytes,
+                sqnr_db=round(point.trial.sqnr_db, 3),
+                passed=found.passes(point),
+                taken=point.trial.plan == plan,
+            )
+            for point in found.front
+        ),
+    )
 
 
 def charts_of(search: SearchEntry | None) -> Charts:
