@@ -16,6 +16,7 @@ from .errors import GateError, ModelError
 from .events import inside, step, warn
 from .judge import Judge, Judged, Trial
 from .model import Model
+from .parity import default_gate
 from .precision.plan import uniform_plan
 from .spec import AUTO, Arrays, Precision
 from .workbench import Workbench
@@ -41,7 +42,7 @@ def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]
             if not budget.amounts:
                 raise
         else:
-            if not found.failures:
+            if not bench.failures(found, judge.reference.model):
                 break
         if budget.amounts:
             warn(f"{budget.flags} did not hold on the held-back samples; something milder is tried.")
@@ -80,8 +81,11 @@ def _meets(bench: Workbench, budget: Budget, expected: Sequence[Arrays]) -> bool
     except ModelError:  # the method is not for this model; another may be
         return False
     looks = Lesson(judge.reference.samples.calibration, judge.reference.model.signature).looks
-    precision = (
-        Precision.FLOAT32 if build.precision == AUTO else build.precision
-    )  # what auto finds is no rougher
+    # what auto finds is no rougher
+    precision = Precision.FLOAT32 if build.precision == AUTO else build.precision
     plan = uniform_plan(judge.lowering, precision, bench.info.io(build.io))
+    if (
+        not judge.gate.thresholds
+    ):  # all that is asked for is metrics of the task, on samples that are held back
+        judge = replace(judge, gate=default_gate(precision))
     return not judge.failures(plan, looks, expected)

@@ -104,6 +104,7 @@ def workbench(
     origin = recorded.origin if recorded else None
 
     def source() -> Model:
+        frameworks.forget_names()
         return sources.load(project, info, origin)
 
     if recorded is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,6 +14,7 @@ from .bundle.manifest import SLUG
 from .compress.stage import Wanted
 from .errors import UsageError
 from .fields import Chosen, Count, Names, Positive, Share, Values
+from .keys import check_keys
 from .metrics.request import Request, check_thresholds, request
 from .parity import Gate, default_gate, parse_gate
 from .samples import DataRequest
@@ -200,6 +200,10 @@ class Project(Table):
         return ", ".join(map(str, (*self.parity_gate.thresholds, *self.evaluation.bounds)))
 
 
+NAMED: dict[str, type[BaseModel]] = {"input": InputTable, "output": OutputTable}
+"""Sections that hold a table for each name."""
+
+
 def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
     """Read the file (if any) and lay the flags, nested like the file, over it.
 
@@ -215,47 +219,15 @@ def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{file} is not valid TOML: {error}.", "Mend that line.") from error
-        _check_keys(table, Project, str(file))
+        check_keys(table, Project, str(file), NAMED)
         table = _relocate(table, file.parent)
-    _check_keys(flags, Project, "the command line")
+    check_keys(flags, Project, "the command line", NAMED)
     try:
         return Project.model_validate(_merge(table, flags))
     except ValidationError as error:
         raise UsageError(
             _explain(error, str(file) if file else "the command line"), "See docs/edgepack.toml.md."
         ) from error
-
-
-def _check_keys(table: Mapping[str, Any], model: type[BaseModel], where: str) -> None:
-    problems: list[str] = []
-    _find_wrong_keys(table, model, "", problems)
-    if problems:
-        raise UsageError(f"{where}: " + " ".join(problems), "See docs/edgepack.toml.md for every key.")
-
-
-def _find_wrong_keys(
-    table: Mapping[str, Any], model: type[BaseModel], path: str, problems: list[str]
-) -> None:
-    for key, value in table.items():
-        if key not in model.model_fields and model.model_config.get("extra") != "allow":
-            near = get_close_matches(key, model.model_fields, 1)
-            problems.append(
-                f"there is no key '{path}{key}'."
-                + (
-                    f" Did you mean '{path}{near[0]}'?"
-                    if near
-                    else f" Keys: {', '.join(model.model_fields)}."
-                )
-            )
-            continue
-        inner = model.model_fields[key].annotation if key in model.model_fields else None
-        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel):
-            _find_wrong_keys(value, inner, f"{path}{key}.", problems)
-        elif key in ("input", "output") and model is Project and isinstance(value, dict):
-            for name, entry in value.items():
-                if isinstance(entry, dict):
-                    inside: type[BaseModel] = InputTable if key == "input" else OutputTable
-                    _find_wrong_keys(entry, inside, f"{key}.{name}.", problems)
 
 
 def _relocate(table: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -295,5 +267,5 @@ def _explain(error: ValidationError, where: str) -> str:
     lines = []
     for each in error.errors():
         key = ".".join(str(part) for part in each["loc"] if not str(part).startswith("function"))
-        lines.append(f"{key}: {each['msg']} (got {each['input']!r}).")
+        lines.append(f"{key}: {each['msg'].removeprefix('Value error, ')} (got {each['input']!r}).")
     return f"{where}: " + " ".join(lines)
