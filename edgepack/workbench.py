@@ -81,7 +81,7 @@ class Workbench:
     def _before(self, plain: Trial, turned: Model) -> dict[str, float]:
         """What a manifest tells of the artifact that would ship without compression."""
         scores = evaluate.artifact(
-            self.evaluation, plain.runner, turned, plain.answers, "evaluate original's"
+            self.evaluation, plain.runner, turned, plain.answers, "evaluate uncompressed"
         )
         return {
             "bytes before": plain.artifact.bytes,

@@ -271,6 +271,11 @@ def test_a_folder_of_samples_makes_inputs_images() -> None:
     assert project.wrap.input("anything") == InputWrap(kind="image")
 
 
+def test_a_wrong_metric_in_the_file_is_refused_with_the_nearest_right_one() -> None:
+    with pytest.raises(UsageError, match=r"There is no metric 'sqnr'\. Did you mean 'sqnr_db'\?"):
+        read("[gate]\nsqnr = 1")
+
+
 def test_a_gate_of_task_metrics_alone_replaces_the_default_one() -> None:
     project = load(None, {"gate": {"top1_drop": 0.5}})
     assert str(project.parity_gate) == ""
