@@ -66,6 +66,7 @@ bench: venv
 	$(BIN)/python benchmarks/torch_tflite.py
 	$(BIN)/python benchmarks/tfjs.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/calibration.py
 
 clean:
 	rm -rf $(VENV) $(CORE) samples/*/data samples/*/dist samples/*/dist.rejected

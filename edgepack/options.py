@@ -52,7 +52,11 @@ _BUILD = (
         metavar="NAME",
         help="Where it must pass too; repeat. See devices.",
     ),
-    click.option("--prune", type=float, metavar="R", help="Set this share of the layers' weights to zero."),
+    click.option(
+        "--prune",
+        metavar="R",
+        help="Set this share of the layers' weights to zero; auto: as much of every method as the gate allows.",
+    ),
     click.option(
         "--prune-channels",
         type=float,

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from . import frameworks, latency, parity, registry, sources
+from . import auto, frameworks, latency, parity, registry, sources
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
-from .compress.stage import check
+from .compress.sizes import LayerSize
+from .compress.stage import check, compress
 from .errors import ModelError
 from .events import step, warn
 from .metrics import evaluation as evaluate
@@ -67,18 +68,32 @@ def build(
     """
     bench, model = workbench(project, target_name, workdir, recorded)
     wanted, plain = project.compression, None
-    if wanted.is_any:
+    if wanted.is_any or project.compress.is_auto:
         check(wanted, model, bench.samples, bench.golden)
         plain = bench.plain(model)
-    judge = bench.lowered(wanted, model, plain)
-    judged = judge.judge(project.build.precision, bench.info.io(project.build.io))
+    if plain is not None and project.compress.is_auto:
+        judge, judged = auto.judged(bench, model, plain)
+    else:
+        judge = bench.lowered(wanted, model, plain)
+        judged = judge.judge(project.build.precision, bench.info.io(project.build.io))
     scores = evaluate.artifact(bench.evaluation, judged.runner, judge.reference.model, judged.answers)
     with step("write bundle"):
         report = compose.fill(project, bench.info, bench.target, judge.reference, judged, scores, out)
         manifest = seal(out, report.manifest)
     worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
-    race = None if plain is None else latency.Race.of(bench.info, plain, judged, judge.reference.samples)
+    race = None
+    if plain is not None and judge.reference.compression:
+        race = latency.Race.of(bench.info, plain, judged, judge.reference.samples)
     return Built(manifest, report, judged.answers, tuple(worst), race)
+
+
+def compressed(
+    project: Project, target_name: str, workdir: Path, recorded: Recorded | None = None
+) -> tuple[dict[str, float], tuple[LayerSize, ...], tuple[LayerSize, ...]]:
+    """Make the model smaller, and no more: what that came to, and the sizes of its layers before and after. See ``build``."""
+    bench, model = workbench(project, target_name, workdir, recorded)
+    smaller = compress(project.compression, model, bench.samples, bench.golden)
+    return smaller.found, smaller.before, smaller.after
 
 
 def workbench(

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .bundle.manifest import SLUG
+from .compress.prune import MOST
 from .compress.stage import Wanted
 from .errors import UsageError
 from .metrics.request import Request, check_thresholds, request
@@ -27,6 +28,19 @@ FILE = "edgepack.toml"
 
 def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _as_share(value: object) -> object:
+    """A share of weights that goes, or ``auto``. Raises ValueError."""
+    if value is None or value == "auto":
+        return value
+    try:
+        share = float(str(value))
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= MOST:
+        raise ValueError(f"it takes a share above 0 and at most {MOST}, or auto")
+    return share
 
 
 Values = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
@@ -98,11 +112,22 @@ class BuildTable(Table):
 class CompressTable(Table):
     """[compress]"""
 
-    prune: Annotated[float, Field(gt=0, le=0.95)] | None = None
+    prune: Annotated[float | Literal["auto"] | None, BeforeValidator(_as_share)] = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
     prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
     recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Wanted.recover_minutes
     keep: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the amounts are chosen (see edgepack.auto)."""
+        return self.prune == "auto"
+
+    @model_validator(mode="after")
+    def _auto_is_alone(self) -> Self:
+        if self.is_auto and Wanted(**dict(self) | {"prune": None}).is_any:
+            raise ValueError("prune = auto chooses how much of every method; leave out the others")
+        return self
 
 
 class GateTable(Table):
@@ -160,7 +185,9 @@ class Project(Table):
 
     @property
     def compression(self) -> Wanted:
-        return Wanted(**dict(self.compress))
+        """What is asked for; no amounts where they are to be chosen."""
+        amounts = dict(self.compress)
+        return Wanted(**(amounts | {"prune": None} if self.compress.is_auto else amounts))
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:

@@ -71,7 +71,7 @@ class Workbench:
         turned, samples = (
             channels_last(smaller.model, self.samples) if turns else (smaller.model, self.samples)
         )
-        before = self._before(plain, turned) if plain else {}
+        before = self._before(plain, turned) if smaller.found and plain else {}
         reference = Reference(turned, samples, self.golden, self.origin, {**smaller.found, **before})
         workdir = Path(tempfile.mkdtemp(prefix="lowered-", dir=self.workdir))
         with step("lower"):

@@ -52,13 +52,16 @@ def shrink(
         amounts: in the order of the student's layers, which are as the teacher's.
         more: many samples, for layers that see few places of each: behind a global pooling, one.
     """
-    originals = {layer.name: student.weight(layer.name) for layer in amounts}
+    layers = {layer.name: layer for layer in amounts}
+    originals = {name: student.weight(name) for name in layers}
     holds = {}
-    for layer, amount in step.track(amounts.items(), len(amounts)):
-        moments = seen(student, [layer], samples, more)[layer.name]
-        weight = _settled(layer, problem(layer, originals[layer.name], moments), amount)
-        change(student, layer, originals[layer.name], weight, moments)
-        holds[layer.name] = held(weight, amount)
+    for name, moments in step.track(student.walk(list(layers), samples), len(layers)):
+        layer, amount = layers[name], amounts[layers[name]]
+        if more is not None and _sees_few(layer, moments):
+            moments = student.moments([name], more())[name]
+        weight = _settled(layer, problem(layer, originals[name], moments), amount)
+        change(student, layer, originals[name], weight, moments)
+        holds[name] = held(weight, amount)
     return holds
 
 
@@ -70,8 +73,12 @@ def seen(
 ) -> dict[str, recover.Moments]:
     """The moments of layers' inputs; of ``more`` samples for those that see few places in ``samples``."""
     moments = student.moments([layer.name for layer in layers], samples)
-    few = [layer.name for layer in layers if moments[layer.name].count < PLACES * layer.shape[1]]
+    few = [layer.name for layer in layers if _sees_few(layer, moments[layer.name])]
     return moments | student.moments(few, more()) if few and more is not None else moments
+
+
+def _sees_few(layer: Layer, moments: recover.Moments) -> bool:
+    return moments.count < PLACES * layer.shape[1]
 
 
 def _settled(layer: Layer, found: recover.Problem, amount: Amount) -> Array:

@@ -5,7 +5,7 @@ A model that can be compressed has a method ``student() -> Student``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -94,6 +94,15 @@ class Student(Protocol):
 
     def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
         """Of the (unfolded) inputs of layers other than depthwise ones, over all samples and places."""
+        ...
+
+    def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
+        """The moments of one layer after the other, as ``moments`` gives them; changed layers feed those that come later.
+
+        Args:
+            names: in the order of ``layers``.
+            samples: where they are large, as many as memory takes (see lockstep).
+        """
         ...
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -77,20 +77,27 @@ def watching(layers: Sequence[Any]) -> Iterator[dict[int, list[tuple[Any, Any]]]
     """Notes what layers are fed with and give, by their ``id``, in the order in which they compute."""
     seen: dict[int, list[tuple[Any, Any]]] = {}
 
-    def watch(layer: Any) -> None:
-        call = layer.call
+    def note(layer: Any, inputs: Any, compute: Callable[[], Any]) -> Any:
+        given = compute()
+        seen.setdefault(id(layer), []).append((inputs, given))
+        return given
 
-        def noted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            given = call(inputs, *args, **kwargs)
-            seen.setdefault(id(layer), []).append((inputs, given))
-            return given
-
-        object.__setattr__(layer, "call", noted)
-
-    for layer in layers:
-        watch(layer)
-    try:
+    with calling(layers, note):
         yield seen
+
+
+@contextmanager
+def calling(layers: Sequence[Any], call: Callable[[Any, Any, Callable[[], Any]], Any]) -> Iterator[None]:
+    """Meanwhile ``call`` is called in place of layers: with the layer, what it is fed with, and what computes it."""
+
+    def replacing(own: Callable[..., Any], layer: Any) -> Callable[..., Any]:
+        return lambda inputs, *args, **kwargs: call(layer, inputs, lambda: own(inputs, *args, **kwargs))
+
+    before = [layer.call for layer in layers]
+    for layer, own in zip(layers, before, strict=True):
+        object.__setattr__(layer, "call", replacing(own, layer))
+    try:
+        yield
     finally:
-        for layer in layers:
-            object.__delattr__(layer, "call")
+        for layer, own in zip(layers, before, strict=True):
+            object.__setattr__(layer, "call", own)

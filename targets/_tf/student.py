@@ -6,8 +6,10 @@ first values. Held weights are shadowed by what learning moves; each step shows 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgepack.compress import cluster
+from edgepack.compress import cluster, lockstep
+from edgepack.compress.lockstep import Halting, Stop
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Hold, Layer
 from edgepack.errors import ModelError
@@ -79,6 +82,36 @@ class KerasStudent:
             for name, x, t in zip(names, own, taught, strict=True):
                 sums[name].add(x.numpy(), t.numpy())
         return {name: each.moments() for name, each in sums.items()}
+
+    def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
+        chosen = {id(self._found[name]): name for name in names}
+        with shapes.watching([self._found[name] for name in names]) as seen:
+            self._call(*self._example())
+        calls = {chosen[each]: [tf.size(fed) for fed, _ in noted] for each, noted in seen.items()}
+        once = [name for name in names if len(calls[name]) == 1]
+        largest = 4 * max(int(max(each)) for each in calls.values())
+        fitting = lockstep.fitting(samples, largest, STACK if self._stacks else 1)
+        own = threading.local()
+
+        def halt(layer: Any, fed: Any, compute: Callable[[], Any]) -> Any:
+            if hasattr(own, "stop"):  # another thread computes for itself meanwhile
+                own.stop(chosen[id(layer)], lambda: shapes.unfolded(layer, fed).numpy())
+            return compute()
+
+        def run(stack: list[Any], stop: Stop) -> None:
+            own.stop = stop
+            self._call(*stack)
+
+        runs = [
+            (Halting(partial(run, stack)), Halting(partial(run, stack))) for stack in self._stacked(fitting)
+        ]
+        anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
+        found = lockstep.moments(names, runs, self._as_teacher, anew)
+        with shapes.calling([self._found[name] for name in once], halt), closing(found):
+            yield from found
+
+    def _anew(self, name: str, samples: Sequence[Arrays]) -> Moments:
+        return self.moments([name], samples)[name]
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         outputs = self._answer(self._tensors([inputs]))

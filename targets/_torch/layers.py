@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from edgepack.compress.lockstep import Stop
 from edgepack.compress.student import Hold, Kind, Layer
 
 CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d)
@@ -33,14 +37,14 @@ def described(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tup
     module(*example)
     for each in hooks:
         each.remove()
-    seen: set[int] = set()
+    first = {id(layer.weight): name for name, layer in reversed(order.items())}
+    fed = input_bytes(module, list(first.values()), example)
     layers = []
     for name, layer in order.items():
         weight: Any = layer.weight
-        if id(weight) not in seen:
+        if fed.get(name):  # else it computes with something that it makes of its weight
             shape = (len(weight), weight[0].numel())
             layers.append(Layer(name, _kind(layer), shape, True, places[id(weight)]))
-        seen.add(id(weight))
     return tuple(layers)
 
 
@@ -57,19 +61,35 @@ def _kind(layer: Any) -> Kind:
     return "conv" if layer.groups == 1 else "depthwise"
 
 
+@dataclass(frozen=True)
+class Unfold:
+    """Makes what a weight sees of what its function is given: [places, in]."""
+
+    function: Callable[..., torch.Tensor]
+    given: Mapping[str, Any]
+
+    def __call__(self) -> torch.Tensor:
+        return self.function(**self.given)
+
+    @property
+    def bytes(self) -> int:
+        """Of what the function is given, before it is unfolded."""
+        return int(self.given["input"].nbytes)
+
+
 class Watch(TorchFunctionMode):
-    """Notes what convolutions and linear functions are fed with, for some weights: [places, in], as a weight sees them.
+    """Tells what convolutions and linear functions are fed with, for some weights: [places, in], as a weight sees them.
 
     It watches the functions, as a module may do more than its class says: pad what it is fed with, say.
 
-    Raises:
-        AllSeen: out of the module, once there is something for every weight.
+    Args:
+        see: is told, before the function computes, the weight's name and how to make what it sees.
     """
 
-    def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, weights: Mapping[str, torch.Tensor], see: Callable[[str, Unfold], object]) -> None:
         super().__init__()
         self._names = {id(weight): name for name, weight in weights.items()}
-        self.seen: dict[str, list[torch.Tensor]] = {name: [] for name in weights}
+        self._see = see
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -78,13 +98,52 @@ class Watch(TorchFunctionMode):
             given = dict(zip(ARGUMENTS, args, strict=False)) | kwargs
             name = self._names.get(id(given["weight"]))
             if name is not None:
-                self.seen[name].append(unfold(**given))
-                if all(self.seen.values()):
-                    raise AllSeen
+                self._see(name, Unfold(unfold, given))
         return func(*args, **kwargs)
 
 
-class AllSeen(Exception):
+def input_bytes(
+    module: torch.nn.Module, names: Sequence[str], tensors: tuple[torch.Tensor, ...]
+) -> dict[str, list[int]]:
+    """How much layers are fed with, call by call."""
+    found: dict[str, list[int]] = {name: [] for name in names}
+    with torch.no_grad(), Watch(_weights(module, names), lambda name, made: found[name].append(made.bytes)):
+        module(*tensors)
+    return found
+
+
+def inputs(
+    module: torch.nn.Module, calls: Mapping[str, int], tensors: tuple[torch.Tensor, ...]
+) -> dict[str, torch.Tensor]:
+    """What layers are fed with in so many calls each, as [places, in]."""
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in calls}
+
+    def see(name: str, made: Unfold) -> None:
+        found[name].append(made())
+        if all(len(found[each]) >= count for each, count in calls.items()):
+            raise _AllSeen
+
+    with suppress(_AllSeen), torch.no_grad(), Watch(_weights(module, list(calls)), see):
+        module(*tensors)
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def halt(
+    module: torch.nn.Module, names: Sequence[str], tensors: tuple[torch.Tensor, ...], stop: Stop
+) -> None:
+    """Compute, and stop before each of some layers."""
+    with (
+        torch.no_grad(),
+        Watch(_weights(module, names), lambda name, made: stop(name, lambda: np.asarray(made()))),
+    ):
+        module(*tensors)
+
+
+def _weights(module: torch.nn.Module, names: Sequence[str]) -> dict[str, Any]:
+    return {name: module.get_submodule(name).weight for name in names}
+
+
+class _AllSeen(Exception):
     """All that is watched for is there; what comes behind it need not be computed."""
 
 

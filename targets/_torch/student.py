@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,16 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
+from edgepack.compress import lockstep
 from edgepack.compress.coupling import Coupled
+from edgepack.compress.lockstep import Halting
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Group, Hold
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays
 
 from . import channels
-from .layers import AllSeen, Coded, Masked, Watch, described
+from .layers import Coded, Masked, described, halt, input_bytes, inputs
 from .loss import Feature, loss
 
 if TYPE_CHECKING:
@@ -74,14 +77,33 @@ class TorchStudent:
                 layer.bias += torch.from_numpy(shift)
 
     def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
+        calls = {name: len(each) for name, each in self._input_bytes(names).items()}
         sums = {name: Sums() for name in names}
-        with torch.no_grad():
-            for stack in self._stacked(samples):
-                taught = _inputs_of(self._teacher, names, stack)
-                own = _inputs_of(self._module, names, stack)
-                for name in names:
-                    sums[name].add(own[name].numpy(), taught[name].numpy())
+        for stack in self._stacked(samples):
+            taught, own = inputs(self._teacher, calls, stack), inputs(self._module, calls, stack)
+            for name in names:
+                sums[name].add(own[name].numpy(), taught[name].numpy())
         return {name: each.moments() for name, each in sums.items()}
+
+    def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
+        for name in names:
+            self._give_bias(name)  # a run that is under way would not see one that comes later
+        fed = self._input_bytes(names)
+        once = [name for name in names if len(fed[name]) == 1]
+        fitting = lockstep.fitting(samples, max(map(max, fed.values())), STACK if self._stacks else 1)
+        runs = [
+            (
+                Halting(partial(halt, self._module, once, stack)),
+                Halting(partial(halt, self._teacher, once, stack)),
+            )
+            for stack in self._stacked(fitting)
+        ]
+        anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
+        with closing(lockstep.moments(names, runs, nullcontext, anew)) as found:
+            yield from found
+
+    def _anew(self, name: str, samples: Sequence[Arrays]) -> Moments:
+        return self.moments([name], samples)[name]
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         with torch.no_grad():
@@ -165,6 +187,9 @@ class TorchStudent:
             parameter.requires_grad_(False)
         self._optimiser = None
 
+    def _input_bytes(self, names: Sequence[str]) -> dict[str, list[int]]:
+        return input_bytes(self._module, names, self._original.form("torch").example)
+
     def _layer(self, name: str) -> Any:
         return self._module.get_submodule(name)
 
@@ -201,11 +226,3 @@ class TorchStudent:
             for one, two in zip(alone, both, strict=True)
             if one.ndim
         ) and all(one.ndim for one in alone)
-
-
-def _inputs_of(module: torch.nn.Module, names: Sequence[str], tensors: Any) -> dict[str, torch.Tensor]:
-    """What layers are fed with, as [places, in]."""
-    watch = Watch({name: module.get_submodule(name).weight for name in names})  # type: ignore[misc]
-    with suppress(AllSeen), watch:
-        module(*tensors)
-    return {name: torch.cat(parts) for name, parts in watch.seen.items()}
