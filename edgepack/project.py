@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,6 +14,7 @@ from .bundle.manifest import SLUG
 from .compress.prune import MOST
 from .compress.stage import Wanted
 from .errors import UsageError
+from .keys import check_keys, explained, merged, relocate
 from .metrics.request import Request, check_thresholds, request
 from .parity import Gate, default_gate, parse_gate
 from .samples import DataRequest
@@ -233,85 +233,12 @@ def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{file} is not valid TOML: {error}.", "Mend that line.") from error
-        _check_keys(table, Project, str(file))
-        table = _relocate(table, file.parent)
-    _check_keys(flags, Project, "the command line")
+        check_keys(table, Project, str(file))
+        table = relocate(table, file.parent)
+    check_keys(flags, Project, "the command line")
     try:
-        return Project.model_validate(_merge(table, flags))
+        return Project.model_validate(merged(table, flags))
     except ValidationError as error:
         raise UsageError(
-            _explain(error, str(file) if file else "the command line"), "See docs/edgepack.toml.md."
+            explained(error, str(file) if file else "the command line"), "See docs/edgepack.toml.md."
         ) from error
-
-
-def _check_keys(table: Mapping[str, Any], model: type[BaseModel], where: str) -> None:
-    problems: list[str] = []
-    _find_wrong_keys(table, model, "", problems)
-    if problems:
-        raise UsageError(f"{where}: " + " ".join(problems), "See docs/edgepack.toml.md for every key.")
-
-
-def _find_wrong_keys(
-    table: Mapping[str, Any], model: type[BaseModel], path: str, problems: list[str]
-) -> None:
-    for key, value in table.items():
-        if key not in model.model_fields and model.model_config.get("extra") != "allow":
-            near = get_close_matches(key, model.model_fields, 1)
-            problems.append(
-                f"there is no key '{path}{key}'."
-                + (
-                    f" Did you mean '{path}{near[0]}'?"
-                    if near
-                    else f" Keys: {', '.join(model.model_fields)}."
-                )
-            )
-            continue
-        inner = model.model_fields[key].annotation if key in model.model_fields else None
-        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel):
-            _find_wrong_keys(value, inner, f"{path}{key}.", problems)
-        elif key in ("input", "output") and model is Project and isinstance(value, dict):
-            for name, entry in value.items():
-                if isinstance(entry, dict):
-                    inside: type[BaseModel] = InputTable if key == "input" else OutputTable
-                    _find_wrong_keys(entry, inside, f"{key}.{name}.", problems)
-
-
-def _relocate(table: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make the paths in a file's table relative to the current folder."""
-
-    def move(value: object) -> object:
-        if not isinstance(value, str) or not value or (is_reference(value) and ".py:" not in value):
-            return value
-        return str(folder / value) if folder != Path() else value
-
-    for section, key in (
-        ("model", "source"),
-        ("model", "labels"),
-        ("data", "representative"),
-        ("data", "evaluation"),
-        ("build", "out"),
-    ):
-        if isinstance(table.get(section), dict) and key in table[section]:
-            table[section][key] = move(table[section][key])
-    named = table.get("data", {}).get("metrics") if isinstance(table.get("data", {}), dict) else None
-    if isinstance(named, list):
-        table["data"]["metrics"] = [move(each) if ".py:" in str(each) else each for each in named]
-    if isinstance(table.get("build", {}), dict) and folder != Path():
-        table.setdefault("build", {}).setdefault("out", str(folder / "dist"))
-    return table
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both_tables else value
-    return merged
-
-
-def _explain(error: ValidationError, where: str) -> str:
-    lines = []
-    for each in error.errors():
-        key = ".".join(str(part) for part in each["loc"] if not str(part).startswith("function"))
-        lines.append(f"{key}: {each['msg']} (got {each['input']!r}).")
-    return f"{where}: " + " ".join(lines)

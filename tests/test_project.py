@@ -52,6 +52,7 @@ metrics = ["top5", "metrics.py:f1"]
 
 [compress]
 prune = 0.5
+prune_channels = 0.25
 cluster = 32
 recover_minutes = 12
 keep = ["stem", "head"]
@@ -105,7 +106,7 @@ def test_every_key_arrives() -> None:
         (Asked("top5"), Asked("f1", "metrics.py:f1"), Asked("top1")),
         (Bound("top1", "drop", "<=", 0.5), Bound("f1", "", ">=", 0.9)),
     )
-    assert project.compression == Wanted(0.5, 32, 12.0, ("stem", "head"))
+    assert project.compression == Wanted(0.5, 32, 0.25, 12.0, ("stem", "head"))
     assert project.build.targets == ("tflite", "fake")
     assert (project.build.precision, project.build.io) == (Precision.INT16X8, "float")
     assert (project.build.runtime, project.build.layout) == ("litert", "keep")
@@ -274,6 +275,15 @@ def test_a_folder_of_samples_makes_inputs_images() -> None:
 def test_a_wrong_metric_in_the_file_is_refused_with_the_nearest_right_one() -> None:
     with pytest.raises(UsageError, match=r"There is no metric 'sqnr'\. Did you mean 'sqnr_db'\?"):
         read("[gate]\nsqnr = 1")
+
+
+@pytest.mark.parametrize("metrics", ['"own.py:f1"', '["own.py:f1"]'])
+def test_code_of_a_metric_is_beside_the_file(metrics: str) -> None:
+    project = read(f'[data]\nevaluation = "set.csv"\nmetrics = {metrics}', where="sub/edgepack.toml")
+    assert (project.evaluation.source, project.evaluation.asked) == (
+        "sub/set.csv",
+        (Asked("f1", "sub/own.py:f1"),),
+    )
 
 
 def test_a_gate_of_task_metrics_alone_replaces_the_default_one() -> None:
