@@ -16,7 +16,7 @@ from .compress.stage import Wanted
 from .errors import UsageError
 from .keys import check_keys, explained, merged, relocate
 from .metrics.request import Request, check_thresholds, request
-from .parity import Gate, default_gate, parse_gate
+from .parity import METRICS, Gate, default_gate, parse_gate
 from .samples import DataRequest
 from .spec import Precision, parse_shape
 from .target import IO
@@ -196,16 +196,19 @@ class Project(Table):
 
     @property
     def parity_gate(self) -> Gate:
-        """What every output must meet: the user's gate, or the default one of the precision where there is none at all."""
+        """The user's bounds on tensors, or the default gate of the precision."""
         signs = {"sqnr_db": ">=", "cosine": ">=", "argmax_agreement": ">=", "max_abs": "<="}
         given = [
             f"{name}{signs[name]}{value!r}"
             for name, value in self.gate
             if value is not None and name in signs
         ]
-        if given:
-            return parse_gate(", ".join(given))
-        return Gate(()) if self.evaluation.bounds else default_gate(self.build.precision)
+        return parse_gate(", ".join(given)) if given else default_gate(self.build.precision)
+
+    @property
+    def tensors_decide(self) -> bool:
+        """Whether the gate for parity decides what ships; under bounds on task metrics alone it only guides choices."""
+        return not self.evaluation.bounds or bool(set(METRICS) & self.gate.model_fields_set)
 
     @property
     def evaluation(self) -> Request:
@@ -215,7 +218,8 @@ class Project(Table):
     @property
     def gate_expression(self) -> str:
         """All of the gate, as ``--gate`` takes it."""
-        return ", ".join(map(str, (*self.parity_gate.thresholds, *self.evaluation.bounds)))
+        tensors = self.parity_gate.thresholds if self.tensors_decide else ()
+        return ", ".join(map(str, (*tensors, *self.evaluation.bounds)))
 
 
 def load(file: Path | None, flags: Mapping[str, Any]) -> Project:

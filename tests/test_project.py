@@ -286,10 +286,12 @@ def test_code_of_a_metric_is_beside_the_file(metrics: str) -> None:
     )
 
 
-def test_a_gate_of_task_metrics_alone_replaces_the_default_one() -> None:
+def test_under_a_gate_of_task_metrics_alone_the_default_one_decides_nothing() -> None:
     project = load(None, {"gate": {"top1_drop": 0.5}})
-    assert str(project.parity_gate) == ""
+    assert (project.parity_gate, project.tensors_decide) == (default_gate(Precision.INT8), False)
     assert project.gate_expression == "top1_drop<=0.5"
+    both = load(None, {"gate": {"top1_drop": 0.5, "cosine": 0.9}})
+    assert (both.gate_expression, both.tensors_decide) == ("cosine>=0.9, top1_drop<=0.5", True)
 
 
 def test_a_metric_alone_leaves_the_default_gate() -> None:
