@@ -16,7 +16,6 @@ from .errors import GateError, ModelError
 from .events import inside, step, warn
 from .judge import Judge, Judged, Trial
 from .model import Model
-from .parity import default_gate
 from .precision.plan import uniform_plan
 from .spec import AUTO, Arrays, Precision
 from .workbench import Workbench
@@ -30,7 +29,8 @@ def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]
         plain: its artifact.
     """
     build, asked = bench.project.build, bench.project.compression
-    allowed = () if plain.rows[0].failures else bench.info.auto
+    hopeless = bench.project.tensors_decide and plain.rows[0].failures
+    allowed = () if hopeless else bench.info.auto
     ladder = [Budget.of(amounts) for amounts in allowed]
     first = _choose(bench, model, ladder)
     for budget in (*ladder[first:], Budget()):
@@ -84,8 +84,4 @@ def _meets(bench: Workbench, budget: Budget, expected: Sequence[Arrays]) -> bool
     # what auto finds is no rougher
     precision = Precision.FLOAT32 if build.precision == AUTO else build.precision
     plan = uniform_plan(judge.lowering, precision, bench.info.io(build.io))
-    if (
-        not judge.gate.thresholds
-    ):  # all that is asked for is metrics of the task, on samples that are held back
-        judge = replace(judge, gate=default_gate(precision))
     return not judge.failures(plan, looks, expected)

@@ -14,11 +14,11 @@ from .bundle.manifest import SLUG
 from .compress.stage import Wanted
 from .errors import UsageError
 from .fields import Chosen, Count, Names, Positive, Share, Values
-from .keys import check_keys
+from .keys import check_keys, explained, merged, relocate
 from .metrics.request import Request, check_thresholds, request
-from .parity import Gate, default_gate, parse_gate
+from .parity import METRICS, Gate, default_gate, parse_gate
 from .samples import DataRequest
-from .spec import AUTO, Precision, parse_shape
+from .spec import Precision, parse_shape
 from .target import IO
 from .usercode import is_reference
 from .wrap import Activation, Channels, InputWrap, Layout, OutputWrap, Wrap
@@ -174,20 +174,19 @@ class Project(Table):
 
     @property
     def parity_gate(self) -> Gate:
-        """What every output must meet: the user's gate, or the default one of the precision where there is none at all.
-
-        ``auto`` is always held to one: labelled samples never choose a precision.
-        """
+        """The user's bounds on tensors, or the default gate of the precision."""
         signs = {"sqnr_db": ">=", "cosine": ">=", "argmax_agreement": ">=", "max_abs": "<="}
         given = [
             f"{name}{signs[name]}{value!r}"
             for name, value in self.gate
             if value is not None and name in signs
         ]
-        if given:
-            return parse_gate(", ".join(given))
-        asked = self.build.precision
-        return Gate(()) if self.evaluation.bounds and asked != AUTO else default_gate(asked)
+        return parse_gate(", ".join(given)) if given else default_gate(self.build.precision)
+
+    @property
+    def tensors_decide(self) -> bool:
+        """Whether the gate for parity decides what ships; under bounds on task metrics alone it only guides choices."""
+        return not self.evaluation.bounds or bool(set(METRICS) & self.gate.model_fields_set)
 
     @property
     def evaluation(self) -> Request:
@@ -197,11 +196,8 @@ class Project(Table):
     @property
     def gate_expression(self) -> str:
         """All of the gate, as ``--gate`` takes it."""
-        return ", ".join(map(str, (*self.parity_gate.thresholds, *self.evaluation.bounds)))
-
-
-NAMED: dict[str, type[BaseModel]] = {"input": InputTable, "output": OutputTable}
-"""Sections that hold a table for each name."""
+        tensors = self.parity_gate.thresholds if self.tensors_decide else ()
+        return ", ".join(map(str, (*tensors, *self.evaluation.bounds)))
 
 
 def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
@@ -219,53 +215,12 @@ def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{file} is not valid TOML: {error}.", "Mend that line.") from error
-        check_keys(table, Project, str(file), NAMED)
-        table = _relocate(table, file.parent)
-    check_keys(flags, Project, "the command line", NAMED)
+        check_keys(table, Project, str(file))
+        table = relocate(table, file.parent)
+    check_keys(flags, Project, "the command line")
     try:
-        return Project.model_validate(_merge(table, flags))
+        return Project.model_validate(merged(table, flags))
     except ValidationError as error:
         raise UsageError(
-            _explain(error, str(file) if file else "the command line"), "See docs/edgepack.toml.md."
+            explained(error, str(file) if file else "the command line"), "See docs/edgepack.toml.md."
         ) from error
-
-
-def _relocate(table: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make the paths in a file's table relative to the current folder."""
-
-    def move(value: object) -> object:
-        if not isinstance(value, str) or not value or (is_reference(value) and ".py:" not in value):
-            return value
-        return str(folder / value) if folder != Path() else value
-
-    for section, key in (
-        ("model", "source"),
-        ("model", "labels"),
-        ("data", "representative"),
-        ("data", "evaluation"),
-        ("build", "out"),
-    ):
-        if isinstance(table.get(section), dict) and key in table[section]:
-            table[section][key] = move(table[section][key])
-    named = table.get("data", {}).get("metrics") if isinstance(table.get("data", {}), dict) else None
-    if isinstance(named, list):
-        table["data"]["metrics"] = [move(each) if ".py:" in str(each) else each for each in named]
-    if isinstance(table.get("build", {}), dict) and folder != Path():
-        table.setdefault("build", {}).setdefault("out", str(folder / "dist"))
-    return table
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both_tables else value
-    return merged
-
-
-def _explain(error: ValidationError, where: str) -> str:
-    lines = []
-    for each in error.errors():
-        key = ".".join(str(part) for part in each["loc"] if not str(part).startswith("function"))
-        lines.append(f"{key}: {each['msg'].removeprefix('Value error, ')} (got {each['input']!r}).")
-    return f"{where}: " + " ".join(lines)

@@ -285,10 +285,26 @@ def test_a_folder_of_samples_makes_inputs_images() -> None:
     assert project.wrap.input("anything") == InputWrap(kind="image")
 
 
-def test_a_gate_of_task_metrics_alone_replaces_the_default_one() -> None:
+def test_a_wrong_metric_in_the_file_is_refused_with_the_nearest_right_one() -> None:
+    with pytest.raises(UsageError, match=r"There is no metric 'sqnr'\. Did you mean 'sqnr_db'\?"):
+        read("[gate]\nsqnr = 1")
+
+
+@pytest.mark.parametrize("metrics", ['"own.py:f1"', '["own.py:f1"]'])
+def test_code_of_a_metric_is_beside_the_file(metrics: str) -> None:
+    project = read(f'[data]\nevaluation = "set.csv"\nmetrics = {metrics}', where="sub/edgepack.toml")
+    assert (project.evaluation.source, project.evaluation.asked) == (
+        "sub/set.csv",
+        (Asked("f1", "sub/own.py:f1"),),
+    )
+
+
+def test_under_a_gate_of_task_metrics_alone_the_default_one_decides_nothing() -> None:
     project = load(None, {"gate": {"top1_drop": 0.5}})
-    assert str(project.parity_gate) == ""
+    assert (project.parity_gate, project.tensors_decide) == (default_gate(Precision.INT8), False)
     assert project.gate_expression == "top1_drop<=0.5"
+    both = load(None, {"gate": {"top1_drop": 0.5, "cosine": 0.9}})
+    assert (both.gate_expression, both.tensors_decide) == ("cosine>=0.9, top1_drop<=0.5", True)
 
 
 def test_a_metric_alone_leaves_the_default_gate() -> None:

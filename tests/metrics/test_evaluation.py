@@ -66,6 +66,17 @@ def test_what_drops_too_far_does_not_ship(build: Build, labelled: Callable[..., 
     assert "top1_drop" in REPORT.read_text()
 
 
+def test_a_gate_of_task_metrics_alone_decides_alone(build: Build, labelled: Callable[..., Path]) -> None:
+    """The default gate for tensors would refuse this artifact, whose answers are the original's with the other sign."""
+    refused = build("--evaluation", labelled(), "--metric", "top1", "--json", source="broken")
+    assert (refused.code, refused.json["bundles"][0]["metrics"]["top1"]["asked"]) == (1, [])
+    done = build("--evaluation", labelled(), "--gate", "top1_drop<=100", "--json", source="broken")
+    assert done.code == 0, done.err
+    (bundle,) = done.json["bundles"]
+    assert bundle["gate"] == {"expression": "top1_drop<=100", "passed": True, "failures": [], "asked": {}}
+    assert bundle["parity"]["host"]["passed"]
+
+
 def test_it_changes_nothing_but_what_is_told(build: Build, labelled: Callable[..., Path]) -> None:
     """Ranges, precisions and golden vectors come from the samples alone."""
     found = []
