@@ -98,7 +98,7 @@ class CompressTable(Table):
     prune: Annotated[float, Field(gt=0, le=0.95)] | None = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
     prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
-    recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Wanted.recover_minutes
+    recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     keep: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
 
 
@@ -145,7 +145,9 @@ class Project(Table):
 
     @property
     def compression(self) -> Wanted:
-        return Wanted(**dict(self.compress))
+        """The gate goes with it where it decides: a model that was found is found again under another gate."""
+        gate = self.parity_gate if self.compress.recover_minutes is None else None
+        return Wanted(**dict(self.compress), gate=gate)
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:

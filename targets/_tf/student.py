@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgepack.compress import cluster, lockstep
+from edgepack.compress.distil import span
 from edgepack.compress.lockstep import Halting, Stop
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Hold, Layer
@@ -56,6 +57,7 @@ class KerasStudent:
         self._holds: dict[str, Hold] = {}
         self._optimiser: Any = None
         self._shadows: dict[str, Any] = {}
+        self._spans: list[float] = []
         self._graphs: dict[tuple[str, ...], Any] = {}
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
@@ -124,25 +126,33 @@ class KerasStudent:
         self._shadows = {name: keras.Variable(self._found[name].kernel) for name in holds}
         self._optimiser = keras.optimizers.Adam(global_clipnorm=1.0)
         self._optimiser.build(self._moved())
+        self._spans = [span(each.numpy()) for each in self._moved()]
 
     def release(self) -> None:
         self._holds, self._shadows, self._optimiser = {}, {}, None
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:
         stacks = [batch] if self._stacks else [[sample] for sample in batch]
-        total, sums = 0.0, None
+        total, sums = 0.0, [0.0] * len(self._spans)
         for stack in map(self._tensors, stacks):
             with self._as_teacher():
                 taught, wanted = self._seen(stack)
             value, gradients = self._gradients(stack, taught, wanted)
             total += float(value) / len(stacks)
-            parts = [each / len(stacks) for each in gradients]
-            sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
+            sums = [a + b / len(stacks) for a, b in zip(sums, gradients, strict=True)]
         if np.isfinite(total):
             self._optimiser.learning_rate = rate
-            self._optimiser.apply(sums, self._moved())
+            self._step(sums)
             self._show()
         return total
+
+    def _step(self, gradients: Sequence[Any]) -> None:
+        """Adam's step does not depend on the gradient's size, so what it moves is scaled afterwards."""
+        moved = self._moved()
+        before = [tf.identity(each.value) for each in moved]
+        self._optimiser.apply(gradients, moved)
+        for each, old, relative in zip(moved, before, self._spans, strict=True):
+            each.assign(old + relative * (each.value - old))
 
     def save(self, path: Path) -> None:
         moving = [*self._shadows.values(), *(self._optimiser.variables if self._optimiser else [])]

@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 
 from edgepack.compress import lockstep
 from edgepack.compress.coupling import Coupled
+from edgepack.compress.distil import span
 from edgepack.compress.lockstep import Halting
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Group, Hold
@@ -123,12 +124,14 @@ class TorchStudent:
         trained = [each for each in self._module.parameters() if each.dtype == torch.float32]
         for parameter in trained:
             parameter.requires_grad_(True)
-        self._optimiser = torch.optim.Adam(trained)
+        self._optimiser = torch.optim.Adam(
+            [{"params": [each], "span": span(each.detach().numpy())} for each in trained]
+        )
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:
         assert self._optimiser is not None
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["span"]
         total = 0.0
         self._optimiser.zero_grad()
         stacks = [batch] if self._stacks else [[sample] for sample in batch]

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from edgepack.compress import closed_form, cluster
 from edgepack.compress.closed_form import Amount
+from edgepack.compress.student import Hold
 from edgepack.errors import ModelError
 from edgepack.events import Step
 from edgepack.wrap import InputWrap, Wrap
@@ -103,6 +104,17 @@ def test_learning_comes_closer_and_keeps_zeros_and_codes(model, tmp_path: Path):
             assert cluster.distinct(weight) <= amount.codes
     frozen = student.model().form("tf").concrete
     np.testing.assert_allclose(frozen(tf.constant(fed[0]["image"]))[0], answer(student, fed[0]), atol=1e-5)
+
+
+def test_a_rate_is_relative_to_what_is_moved(model):
+    student = model.student()
+    student.change("head", 100 * student.weight("head"))
+    student.hold({"wide": Hold(np.ones((12, 72), bool))})
+    before = {name: student.weight(name) for name in ("head", "wide")}
+    student.learn(images(4), 1e-3)
+    for name, weight in before.items():
+        moved = np.abs(student.weight(name) - weight).max()
+        assert moved == pytest.approx(1e-3 * np.sqrt(np.mean(weight**2)), rel=0.05)
 
 
 def test_a_signal_by_causal_convolutions(bench):

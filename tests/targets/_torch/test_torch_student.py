@@ -164,6 +164,17 @@ def test_a_state_brings_biases_back(bench, tmp_path: Path):
     np.testing.assert_array_equal(other(fed)["output"], student(fed)["output"])
 
 
+def test_a_rate_is_relative_to_what_is_moved(student):
+    student.change("network.head", 100 * student.weight("network.head"))
+    student.hold({"network.point": Hold(np.ones((10, 12), bool))})
+    names = ("network.head", "network.point")
+    before = {name: student.weight(name) for name in names}
+    student.learn(samples(4), 1e-3)
+    for name in names:
+        moved = np.abs(student.weight(name) - before[name]).max()
+        assert moved == pytest.approx(1e-3 * np.sqrt(np.mean(before[name] ** 2)), rel=0.05)
+
+
 def test_masks_hold_whatever_the_rate(student):
     mask = np.ones((10, 12), bool)
     mask[3] = False
