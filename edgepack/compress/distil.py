@@ -38,7 +38,7 @@ lose more than ``LOOK_SECONDS``."""
 
 LOOK_SECONDS = 30.0
 
-PATIENCE = 3
+PATIENCE = 4
 """After so many looks that brought nothing, learning goes on from the best student at a lower rate."""
 
 FALL = 4.0
