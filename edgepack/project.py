@@ -93,7 +93,7 @@ class CompressTable(Table):
     prune: Share = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
     prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
-    recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Wanted.recover_minutes
+    recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     keep: Names = ()
 
     @property
@@ -163,9 +163,13 @@ class Project(Table):
 
     @property
     def compression(self) -> Wanted:
-        """What is asked for; no amounts where they are to be chosen."""
-        amounts = dict(self.compress)
-        return Wanted(**(amounts | {"prune": None} if self.compress.is_auto else amounts))
+        """What is asked for; no amounts where they are to be chosen.
+
+        The gate goes with it where it decides: a model that was found is found again under another gate.
+        """
+        amounts = dict(self.compress) | ({"prune": None} if self.compress.is_auto else {})
+        gate = self.parity_gate if self.compress.recover_minutes is None else None
+        return Wanted(**amounts, gate=gate)
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:
