@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,12 +23,15 @@ from edgepack.compress import cluster, lockstep
 from edgepack.compress.distil import span
 from edgepack.compress.lockstep import Halting, Pair, Stop
 from edgepack.compress.recover import Moments, Sums
-from edgepack.compress.student import Hold, Layer
+from edgepack.compress.student import Group, Hold, Layer
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays, Signature
 
+from .._keras.source import symbolic
 from . import layers as shapes
+from .channels import Channels
 from .loss import loss
+from .stacking import can_stack
 
 if TYPE_CHECKING:
     from .._keras.function import Function
@@ -40,7 +44,9 @@ STACK = 16
 class KerasStudent:
     """See edgepack.compress.student.Student. Raises ModelError where the source is no Keras model."""
 
-    def __init__(self, function: Function, signature: Signature, rebuild: Callable[[], TFModel]) -> None:
+    def __init__(
+        self, function: Function, signature: Signature, rebuild: Callable[[Function | None], TFModel]
+    ) -> None:
         if not isinstance(function.keep, keras.Model):
             raise ModelError(
                 "The source has no layers that compression can see: it is a graph of operations.",
@@ -52,13 +58,15 @@ class KerasStudent:
         self._variables = list(self._model.variables)
         self._original = [each.numpy() for each in self._variables]
         self._found = shapes.found(self._model)
-        self._together = STACK if self._can_stack() else 1
+        self._together = STACK if can_stack(self._call, self._example()) else 1
         self.layers = self._in_order()
         self._holds: dict[str, Hold] = {}
         self._optimiser: Any = None
         self._shadows: dict[str, Any] = {}
         self._spans: list[float] = []
         self._graphs: dict[tuple[str, ...], Any] = {}
+        self._channels: Channels | None = None
+        self._slim: TFModel | None = None
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
         with self._as_teacher():
@@ -122,6 +130,8 @@ class KerasStudent:
         }
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        if self._slim:
+            return self._slim(inputs)
         outputs = self._answer(self._tensors([inputs]))
         return {
             spec.name: value.numpy() for spec, value in zip(self._signature.outputs, outputs, strict=True)
@@ -173,9 +183,20 @@ class KerasStudent:
             for variable, name in zip([*self._variables, *moving], state.files, strict=False):
                 variable.assign(state[name])
 
+    def groups(self) -> tuple[Group, ...]:
+        self._channels = Channels(self._model, self._found, self._signature)
+        return tuple(self._channels.groups)
+
+    def slim(self, gone: Mapping[Group, Array]) -> None:
+        assert self._channels is not None
+        slim, anew = self._channels.slim(gone)
+        self._slim = self._rebuild(symbolic(slim))
+        self._found = {name: anew.get(id(layer), layer) for name, layer in self._found.items()}
+        self.layers = tuple(replace(each, shape=self.weight(each.name).shape) for each in self.layers)
+
     def model(self) -> TFModel:
         self.release()
-        return self._rebuild()
+        return self._slim or self._rebuild(None)
 
     def _moved(self) -> list[Any]:
         """What learning moves: the shadow in place of a held kernel."""
@@ -273,23 +294,6 @@ class KerasStudent:
     def _example(self) -> list[Any]:
         rng = np.random.default_rng(0)
         return [tf.cast(rng.uniform(0, 2, spec.static_shape), spec.dtype) for spec in self._signature.inputs]
-
-    def _can_stack(self) -> bool:
-        """Whether two samples computed together give what each gives alone."""
-        example = self._example()
-        if not all(each.shape.rank and each.shape[0] == 1 for each in example):
-            return False
-        alone = self._call(*example)
-        try:
-            both = self._call(*(tf.concat([each, each], 0) for each in example))
-        except Exception:  # a reshape to a batch of 1, say: then one after the other
-            return False
-        return all(
-            one.shape.rank
-            and two.shape[0] == 2 * one.shape[0]
-            and np.allclose(two, tf.concat([one, one], 0), rtol=1e-3, atol=1e-4)
-            for one, two in zip(alone, both, strict=True)
-        )
 
     def _in_order(self) -> tuple[Layer, ...]:
         with shapes.watching(list(self._found.values())) as seen:

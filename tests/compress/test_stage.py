@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edgepack import pipeline
-from edgepack.compress import distil, stage
+from edgepack.compress import channels, distil, stage
 from edgepack.errors import ModelError, UsageError
 from edgepack.events import Event, StepAdvanced, StepEnded, Warned
 from edgepack.pipeline import Built
@@ -118,6 +118,37 @@ def test_both_together(make: Make, tmp_path: Path) -> None:
     assert told["zeros"] == round(0.4 * 48)
 
 
+def test_channels_go_and_with_them_multiplications(make: Make, tmp_path: Path) -> None:
+    told = make(prune_channels=0.4).manifest
+    hidden, scores = weights(tmp_path / "out").values()
+    assert hidden.shape[1] == scores.shape[0] == 9
+    assert np.count_nonzero(scores) == scores.size
+    assert told.compression["macs before"] == 12 * 16 + 16 * 3
+    assert told.compression["macs"] == 12 * 9 + 9 * 3 <= 0.6 * told.compression["macs before"]
+    assert told.compression["agreement"] == told.parity["host"].outputs["scores"].argmax_agreement
+    assert "--prune-channels 0.4" in told.command
+
+
+def test_of_the_weights_that_channels_leave_the_ratio_goes(make: Make, tmp_path: Path) -> None:
+    told = make(prune_channels=0.4, prune=0.5, cluster=8).manifest.compression
+    scores = weights(tmp_path / "out")["scores"]
+    assert (scores == 0).sum() == told["zeros"] == round(0.5 * 27)
+    assert told["values a layer"] <= 8
+
+
+def test_channels_that_are_gone_are_gone_when_it_is_remembered_or_goes_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make(prune_channels=0.4, recover_minutes=0.01).manifest
+    with monkeypatch.context() as patch:
+        patch.setattr(distil, "distil", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception, match="killed"):
+            make(prune_channels=0.5, recover_minutes=0.01)
+    monkeypatch.setattr(channels, "choose", lambda *_: pytest.fail("chosen again"))
+    assert make(prune_channels=0.4, recover_minutes=0.01).manifest.compression == first.compression
+    assert make(prune_channels=0.5, recover_minutes=0.01).manifest.compression["macs"] == 15 * 8
+
+
 def test_learning_wins_back_and_keeps_what_is_held(make: Make, events: list[Event], tmp_path: Path) -> None:
     once = make(prune=0.8).manifest.parity["host"].outputs["scores"]
     again = make(prune=0.8, recover_minutes=0.03).manifest
@@ -195,6 +226,9 @@ def test_a_loss_that_is_not_finite_stops(make: Make, events: list[Event]) -> Non
         ({"prune": 0.5, "source": "constant"}, UsageError, "same answers"),
         ({"prune": 0.5, "source": "build", "data": "samples"}, ModelError, "cannot be compressed yet"),
         ({"prune": 0.5, "data": "few", "recover_minutes": 5}, UsageError, "too few to recover"),
+        ({"prune_channels": 0.95}, UsageError, "less than or equal to 0.9"),
+        ({"prune_channels": 0.0}, UsageError, "greater than 0"),
+        ({"prune_channels": 0.3, "keep": ["hidden"]}, ModelError, "No channels can be removed"),
         ({"prnue": 0.5}, UsageError, "Did you mean 'compress.prune'"),
     ],
 )
