@@ -1,8 +1,8 @@
 """What is tried before int8 is given up: each method stays only where it helps on calibration samples that it was not fitted to.
 
 equalise   channels of activations share one step: quiet ones are made louder (equalise.py)
-ranges     the integers of a tensor cover less than all its values (narrow.py)
 rounding   weights are rounded so that outputs change least, biases take up the rest (weights.py)
+ranges     the integers of a tensor cover less than all its values (narrow.py)
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _methods(workshop: Workshop) -> dict[str, Method]:
 
     if workshop.precision == Precision.INT16X8:
         return {"rounding": rounding}
-    return {"equalise": equalise, "ranges": ranges, "rounding": rounding}
+    return {"equalise": equalise, "rounding": rounding, "ranges": ranges}
 
 
 class Part:
