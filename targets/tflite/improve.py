@@ -32,7 +32,7 @@ FIT, CHECK = 48, 64
 
 FEWEST = 8
 CHECK_EVERY = 4
-WORTH_DB = {"equalise": 0.1, "ranges": 0.3, "rounding": 0.1}
+WORTH_DB = {"equalise": 0.1, "ranges": 0.2, "rounding": 0.1}
 """What a method must gain on average over the outputs: cutting values off, more, as other samples have more to be cut."""
 
 WORSE_DB, WORSE = 0.1, 1.25
