@@ -109,6 +109,14 @@ def test_a_set_without_labels_is_answered_by_the_original(build: Build, workspac
     assert (score["original"], score["against"], score["samples"]) == (100, "original", 15)
 
 
+def test_inspect_tells_what_was_measured(
+    build: Build, edgepack: Callable[..., Any], labelled: Callable[..., Path]
+) -> None:
+    assert build("--evaluation", labelled(wrong=10)).code == 0
+    told = edgepack("inspect", "dist/fake_models-1.0.0-fake-int8")
+    assert "the original's 75 %, against 40 labels" in told.err + told.out
+
+
 def test_several_targets_are_measured_on_one_reading(build: Build, labelled: Callable[..., Path]) -> None:
     labelled()
     Path("own.py").write_text(
