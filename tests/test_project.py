@@ -121,7 +121,7 @@ def test_every_key_arrives() -> None:
 def test_amounts_of_compression_may_be_left_to_the_target() -> None:
     project = read('[compress]\nprune = "auto"\nkeep = ["stem"]\n')
     assert project.compress.is_auto
-    assert project.compression == Wanted(keep=("stem",))
+    assert project.compression == Wanted(keep=("stem",), gate=project.parity_gate)
     with pytest.raises(UsageError, match="leave out the others"):
         read('[compress]\nprune = "auto"\nprune_channels = 0.5\n')
     with pytest.raises(UsageError, match="above 0 and at most 0.95, or auto"):
