@@ -73,7 +73,8 @@ class Workbench:
         workdir = Path(tempfile.mkdtemp(prefix="lowered-", dir=self.workdir))
         with step("lower"):
             lowering = self.target.lower(turned, samples.calibration, workdir)
-        return Judge(self.target, lowering, reference, self.project.parity_gate, workdir)
+        gate = self.project.parity_gate
+        return Judge(self.target, lowering, reference, gate, workdir, self.info.precisions)
 
     def turned(self, model: Model) -> tuple[Model, SampleSet]:
         """A model and its samples as the target sees them."""
@@ -88,7 +89,8 @@ class Workbench:
             doing: what the step is called.
         """
         scores = evaluate.artifact(self.evaluation, made.runner, turned, made.answers, doing)
-        return *made.rows[0].failures, *scores.failures
+        tensors = made.rows[0].failures if self.project.tensors_decide else ()
+        return *tensors, *scores.failures
 
     def _before(self, plain: Trial, turned: Model) -> dict[str, float]:
         """What a manifest tells of the artifact that would ship without compression."""
@@ -96,5 +98,5 @@ class Workbench:
             "bytes before": plain.artifact.bytes,
             "zipped before": zipped(plain.artifact),
             "artifact agreement before": parity.agreement(plain.rows[0].outputs),
-            "passed before": float(not self.failures(plain, turned, "evaluate original's")),
+            "passed before": float(not self.failures(plain, turned, "evaluate uncompressed")),
         }

@@ -91,7 +91,7 @@ def sweep(
             with step(budget.flags) as running, inside(running):
                 points.append(makers.point(name, budget))
                 running.detail = words(points[-1])
-    return Curve(bench.info.label, project.build.precision.value, project.gate_expression, tuple(points))
+    return Curve(bench.info.label, project.build.precision, project.gate_expression, tuple(points))
 
 
 def words(point: Point) -> str:
