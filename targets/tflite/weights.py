@@ -115,13 +115,13 @@ def _put(view: ModelView, weight: int, bias: int | None, layer: Rounded) -> None
     coarser = np.ones(len(stored))
     if bias is not None and view.dtype(0, bias) in ("int32", "int64"):
         step = np.asarray(view.tensor(0, bias).quantization.scale, np.float64)
-        coarser = np.where(same, np.maximum(np.abs(layer.added) / step / GREATEST, 1), 1)
-        view.put(0, bias, np.where(same, np.rint(layer.added / step / coarser), view.values(0, bias)))
+        coarser = np.maximum(np.abs(layer.added) / step / GREATEST, 1)
+        view.put(0, bias, np.rint(layer.added / step / coarser))
         view.tensor(0, bias).quantization.scale = (step * coarser).astype(np.float32)
         view.tensor(0, weight).quantization.scale = (stored * coarser).astype(np.float32)
     shape = [-1 if axis == layer.axis else 1 for axis in range(len(view.shape(0, weight)))]
-    codes = np.rint(layer.codes / coarser.reshape(shape))
-    view.put(0, weight, np.where(same.reshape(shape), codes, view.values(0, weight)))
+    codes = np.where(same.reshape(shape), layer.codes, view.values(0, weight))
+    view.put(0, weight, np.rint(codes / coarser.reshape(shape)))
 
 
 def matrix_of(view: ModelView, op: OpView) -> Array:
