@@ -29,7 +29,8 @@ def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]
         plain: its artifact.
     """
     build, asked = bench.project.build, bench.project.compression
-    allowed = () if plain.rows[0].failures else bench.info.auto
+    hopeless = bench.project.tensors_decide and plain.rows[0].failures
+    allowed = () if hopeless else bench.info.auto
     ladder = [Budget.of(amounts) for amounts in allowed]
     first = _choose(bench, model, ladder)
     for budget in (*ladder[first:], Budget()):
@@ -41,7 +42,7 @@ def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]
             if not budget.amounts:
                 raise
         else:
-            if not found.failures:
+            if not bench.failures(found, judge.reference.model):
                 break
         if budget.amounts:
             warn(f"{budget.flags} did not hold on the held-back samples; something milder is tried.")
@@ -80,8 +81,7 @@ def _meets(bench: Workbench, budget: Budget, expected: Sequence[Arrays]) -> bool
     except ModelError:  # the method is not for this model; another may be
         return False
     looks = Lesson(judge.reference.samples.calibration, judge.reference.model.signature).looks
-    precision = (
-        Precision.FLOAT32 if build.precision == AUTO else build.precision
-    )  # what auto finds is no rougher
+    # what auto finds is no rougher
+    precision = Precision.FLOAT32 if build.precision == AUTO else build.precision
     plan = uniform_plan(judge.lowering, precision, bench.info.io(build.io))
     return not judge.failures(plan, looks, expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -106,6 +106,14 @@ class Judged:
     def failures(self) -> tuple[str, ...]:
         """Why the gate is not met; a further backend that misses it is one that must not be used, and no more."""
         return self.rows[0].failures
+
+    @property
+    def undecided(self) -> Judged:
+        """The same, where another judges whether it ships: here it only has to answer numbers."""
+        finite = parity.Gate(())
+        return replace(
+            self, rows=tuple(replace(row, failures=tuple(finite.failures(row.outputs))) for row in self.rows)
+        )
 
 
 @dataclass(frozen=True)

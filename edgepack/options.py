@@ -78,7 +78,7 @@ _BUILD = (
         "--recover-minutes",
         type=float,
         metavar="M",
-        help="How long a compressed model may learn from the original. [5]",
+        help="How long a compressed model may learn from the original. [5, where the gate asks for it]",
     ),
     click.option(
         "--keep-layer", "keep", multiple=True, metavar="NAME", help="A layer not to compress; repeat."

@@ -154,7 +154,7 @@ def _manifest(
             expression=project.gate_expression,
             passed=not (judged.failures or scores.failures),
             failures=(*judged.failures, *scores.failures),
-            asked=project.parity_gate.asked(judged.outputs),
+            asked=project.parity_gate.asked(judged.outputs) if project.tensors_decide else {},
         ),
         parity=_parity(judged.rows),
         metrics={name: _score(each) for name, each in scores.by_metric.items()},

@@ -58,7 +58,7 @@ class TFModel:
         scalings: Mapping[str, Affine],
         processing: tuple[tuple[str, str, Where], ...],
         notes: tuple[str, ...],
-        rebuild: Callable[[], TFModel],
+        rebuild: Callable[[Function | None], TFModel],
     ) -> None:
         self.name = name
         self.signature = frozen.signature
@@ -115,7 +115,7 @@ def build(function: Function, request: LoadRequest) -> TFModel:
         graph.scalings,
         wrapped.processing,
         tuple(notes),
-        rebuild=lambda: build(function, request),
+        rebuild=lambda other: build(other or function, request),
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,14 +20,18 @@ import numpy as np
 import tensorflow as tf
 
 from edgepack.compress import cluster, lockstep
-from edgepack.compress.lockstep import Halting, Stop
+from edgepack.compress.distil import span
+from edgepack.compress.lockstep import Halting, Pair, Stop
 from edgepack.compress.recover import Moments, Sums
-from edgepack.compress.student import Hold, Layer
+from edgepack.compress.student import Group, Hold, Layer
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays, Signature
 
+from .._keras.source import symbolic
 from . import layers as shapes
+from .channels import Channels
 from .loss import loss
+from .stacking import can_stack
 
 if TYPE_CHECKING:
     from .._keras.function import Function
@@ -39,7 +44,9 @@ STACK = 16
 class KerasStudent:
     """See edgepack.compress.student.Student. Raises ModelError where the source is no Keras model."""
 
-    def __init__(self, function: Function, signature: Signature, rebuild: Callable[[], TFModel]) -> None:
+    def __init__(
+        self, function: Function, signature: Signature, rebuild: Callable[[Function | None], TFModel]
+    ) -> None:
         if not isinstance(function.keep, keras.Model):
             raise ModelError(
                 "The source has no layers that compression can see: it is a graph of operations.",
@@ -51,12 +58,15 @@ class KerasStudent:
         self._variables = list(self._model.variables)
         self._original = [each.numpy() for each in self._variables]
         self._found = shapes.found(self._model)
-        self._stacks = self._can_stack()
+        self._together = STACK if can_stack(self._call, self._example()) else 1
         self.layers = self._in_order()
         self._holds: dict[str, Hold] = {}
         self._optimiser: Any = None
         self._shadows: dict[str, Any] = {}
+        self._spans: list[float] = []
         self._graphs: dict[tuple[str, ...], Any] = {}
+        self._channels: Channels | None = None
+        self._slim: TFModel | None = None
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
         with self._as_teacher():
@@ -85,35 +95,43 @@ class KerasStudent:
 
     def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
         chosen = {id(self._found[name]): name for name in names}
-        with shapes.watching([self._found[name] for name in names]) as seen:
-            self._call(*self._example())
-        calls = {chosen[each]: [tf.size(fed) for fed, _ in noted] for each, noted in seen.items()}
-        once = [name for name in names if len(calls[name]) == 1]
-        largest = 4 * max(int(max(each)) for each in calls.values())
-        fitting = lockstep.fitting(samples, largest, STACK if self._stacks else 1)
         own = threading.local()
 
-        def halt(layer: Any, fed: Any, compute: Callable[[], Any]) -> Any:
-            if hasattr(own, "stop"):  # another thread computes for itself meanwhile
-                own.stop(chosen[id(layer)], lambda: shapes.unfolded(layer, fed).numpy())
+        def at(layer: Any, fed: Any, compute: Callable[[], Any]) -> Any:
+            name = chosen[id(layer)]
+            if name in getattr(own, "once", ()):  # else it is this thread that computes something meanwhile
+                own.stop(name, lambda: shapes.unfolded(layer, fed).numpy())
             return compute()
 
-        def run(stack: list[Any], stop: Stop) -> None:
-            own.stop = stop
+        def run(once: Sequence[str], stack: list[Any], stop: Stop) -> None:
+            own.once, own.stop = once, stop
             self._call(*stack)
 
-        runs = [
-            (Halting(partial(run, stack)), Halting(partial(run, stack))) for stack in self._stacked(fitting)
-        ]
-        anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
-        found = lockstep.moments(names, runs, self._as_teacher, anew)
-        with shapes.calling([self._found[name] for name in once], halt), closing(found):
-            yield from found
+        def begin(once: Sequence[str], some: Sequence[Arrays]) -> list[Pair]:
+            def halting(stack: list[Any]) -> Halting:
+                return Halting(partial(run, once, stack))
 
-    def _anew(self, name: str, samples: Sequence[Arrays]) -> Moments:
-        return self.moments([name], samples)[name]
+            return [(halting(stack), halting(stack)) for stack in self._stacked(some)]
+
+        def anew(name: str) -> Moments:
+            return self.moments([name], samples)[name]
+
+        sizes = self._input_bytes(names)
+        with shapes.calling([self._found[name] for name in names], at):
+            yield from lockstep.walk(names, samples, begin, anew, sizes, self._together, self._as_teacher)
+
+    def _input_bytes(self, names: Sequence[str]) -> dict[str, list[int]]:
+        layers = [self._found[name] for name in names]
+        with shapes.watching(layers) as seen:
+            self._call(*self._example())
+        return {
+            name: [int(tf.size(fed)) * fed.dtype.size for fed, _ in seen[id(layer)]]
+            for name, layer in zip(names, layers, strict=True)
+        }
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        if self._slim:
+            return self._slim(inputs)
         outputs = self._answer(self._tensors([inputs]))
         return {
             spec.name: value.numpy() for spec, value in zip(self._signature.outputs, outputs, strict=True)
@@ -124,25 +142,33 @@ class KerasStudent:
         self._shadows = {name: keras.Variable(self._found[name].kernel) for name in holds}
         self._optimiser = keras.optimizers.Adam(global_clipnorm=1.0)
         self._optimiser.build(self._moved())
+        self._spans = [span(each.numpy()) for each in self._moved()]
 
     def release(self) -> None:
         self._holds, self._shadows, self._optimiser = {}, {}, None
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:
-        stacks = [batch] if self._stacks else [[sample] for sample in batch]
-        total, sums = 0.0, None
+        stacks = [batch] if self._together > 1 else [[sample] for sample in batch]
+        total, sums = 0.0, [0.0] * len(self._spans)
         for stack in map(self._tensors, stacks):
             with self._as_teacher():
                 taught, wanted = self._seen(stack)
             value, gradients = self._gradients(stack, taught, wanted)
             total += float(value) / len(stacks)
-            parts = [each / len(stacks) for each in gradients]
-            sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
+            sums = [a + b / len(stacks) for a, b in zip(sums, gradients, strict=True)]
         if np.isfinite(total):
             self._optimiser.learning_rate = rate
-            self._optimiser.apply(sums, self._moved())
+            self._step(sums)
             self._show()
         return total
+
+    def _step(self, gradients: Sequence[Any]) -> None:
+        """Adam's step does not depend on the gradient's size, so what it moves is scaled afterwards."""
+        moved = self._moved()
+        before = [tf.identity(each.value) for each in moved]
+        self._optimiser.apply(gradients, moved)
+        for each, old, relative in zip(moved, before, self._spans, strict=True):
+            each.assign(old + relative * (each.value - old))
 
     def save(self, path: Path) -> None:
         moving = [*self._shadows.values(), *(self._optimiser.variables if self._optimiser else [])]
@@ -157,9 +183,20 @@ class KerasStudent:
             for variable, name in zip([*self._variables, *moving], state.files, strict=False):
                 variable.assign(state[name])
 
+    def groups(self) -> tuple[Group, ...]:
+        self._channels = Channels(self._model, self._found, self._signature)
+        return tuple(self._channels.groups)
+
+    def slim(self, gone: Mapping[Group, Array]) -> None:
+        assert self._channels is not None
+        slim, anew = self._channels.slim(gone)
+        self._slim = self._rebuild(symbolic(slim))
+        self._found = {name: anew.get(id(layer), layer) for name, layer in self._found.items()}
+        self.layers = tuple(replace(each, shape=self.weight(each.name).shape) for each in self.layers)
+
     def model(self) -> TFModel:
         self.release()
-        return self._rebuild()
+        return self._slim or self._rebuild(None)
 
     def _moved(self) -> list[Any]:
         """What learning moves: the shadow in place of a held kernel."""
@@ -251,29 +288,12 @@ class KerasStudent:
 
     def _stacked(self, samples: Iterable[Arrays]) -> Iterator[list[Any]]:
         rest = iter(samples)
-        while stack := list(islice(rest, STACK if self._stacks else 1)):
+        while stack := list(islice(rest, self._together)):
             yield self._tensors(stack)
 
     def _example(self) -> list[Any]:
         rng = np.random.default_rng(0)
         return [tf.cast(rng.uniform(0, 2, spec.static_shape), spec.dtype) for spec in self._signature.inputs]
-
-    def _can_stack(self) -> bool:
-        """Whether two samples computed together give what each gives alone."""
-        example = self._example()
-        if not all(each.shape.rank and each.shape[0] == 1 for each in example):
-            return False
-        alone = self._call(*example)
-        try:
-            both = self._call(*(tf.concat([each, each], 0) for each in example))
-        except Exception:  # a reshape to a batch of 1, say: then one after the other
-            return False
-        return all(
-            one.shape.rank
-            and two.shape[0] == 2 * one.shape[0]
-            and np.allclose(two, tf.concat([one, one], 0), rtol=1e-3, atol=1e-4)
-            for one, two in zip(alone, both, strict=True)
-        )
 
     def _in_order(self) -> tuple[Layer, ...]:
         with shapes.watching(list(self._found.values())) as seen:

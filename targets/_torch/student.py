@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -17,7 +16,8 @@ from torch.nn.utils import parametrize
 
 from edgepack.compress import lockstep
 from edgepack.compress.coupling import Coupled
-from edgepack.compress.lockstep import Halting
+from edgepack.compress.distil import span
+from edgepack.compress.lockstep import Halting, Pair
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Group, Hold
 from edgepack.errors import ModelError
@@ -58,7 +58,7 @@ class TorchStudent:
             )
         self._holds: dict[str, Hold] = {}
         self._coupled: dict[Group, Coupled] = {}
-        self._stacks = self._can_stack(program.example)
+        self._together = STACK if self._can_stack(program.example) else 1
         self._optimiser: torch.optim.Optimizer | None = None
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
@@ -88,22 +88,19 @@ class TorchStudent:
     def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
         for name in names:
             self._give_bias(name)  # a run that is under way would not see one that comes later
-        fed = self._input_bytes(names)
-        once = [name for name in names if len(fed[name]) == 1]
-        fitting = lockstep.fitting(samples, max(map(max, fed.values())), STACK if self._stacks else 1)
-        runs = [
-            (
-                Halting(partial(halt, self._module, once, stack)),
-                Halting(partial(halt, self._teacher, once, stack)),
-            )
-            for stack in self._stacked(fitting)
-        ]
-        anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
-        with closing(lockstep.moments(names, runs, nullcontext, anew)) as found:
-            yield from found
 
-    def _anew(self, name: str, samples: Sequence[Arrays]) -> Moments:
-        return self.moments([name], samples)[name]
+        def begin(once: Sequence[str], some: Sequence[Arrays]) -> list[Pair]:
+            def halting(module: torch.nn.Module, stack: tuple[torch.Tensor, ...]) -> Halting:
+                return Halting(partial(halt, module, once, stack))
+
+            return [
+                (halting(self._module, stack), halting(self._teacher, stack)) for stack in self._stacked(some)
+            ]
+
+        def anew(name: str) -> Moments:
+            return self.moments([name], samples)[name]
+
+        return lockstep.walk(names, samples, begin, anew, self._input_bytes(names), self._together)
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         with torch.no_grad():
@@ -123,15 +120,17 @@ class TorchStudent:
         trained = [each for each in self._module.parameters() if each.dtype == torch.float32]
         for parameter in trained:
             parameter.requires_grad_(True)
-        self._optimiser = torch.optim.Adam(trained)
+        self._optimiser = torch.optim.Adam(
+            [{"params": [each], "span": span(each.detach().numpy())} for each in trained]
+        )
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:
         assert self._optimiser is not None
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["span"]
         total = 0.0
         self._optimiser.zero_grad()
-        stacks = [batch] if self._stacks else [[sample] for sample in batch]
+        stacks = [batch] if self._together > 1 else [[sample] for sample in batch]
         for stack in stacks:
             tensors = self._tensors(stack)
             with torch.no_grad():
@@ -208,7 +207,7 @@ class TorchStudent:
 
     def _stacked(self, samples: Iterable[Arrays]) -> Iterator[tuple[torch.Tensor, ...]]:
         rest = iter(samples)
-        while stack := list(islice(rest, STACK if self._stacks else 1)):
+        while stack := list(islice(rest, self._together)):
             yield self._tensors(stack)
 
     def _can_stack(self, example: tuple[torch.Tensor, ...]) -> bool:
