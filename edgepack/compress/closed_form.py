@@ -9,7 +9,7 @@ import numpy as np
 
 from ..events import Step
 from ..spec import Array, Arrays
-from . import cluster, recover
+from . import alone, cluster, recover
 from .sensitivity import change, problem
 from .student import Hold, Layer, Student
 
@@ -46,6 +46,10 @@ def shrink(
     originals = {layer.name: student.weight(layer.name) for layer in amounts}
     holds = {}
     for layer, amount in step.track(amounts.items(), len(amounts)):
+        if not layer.has_inputs:
+            student.change(layer.name, _alone(originals[layer.name], amount))
+            holds[layer.name] = held(student.weight(layer.name), amount)
+            continue
         moments = student.moments([layer.name], samples)[layer.name]
         if more is not None and moments.count < PLACES * layer.shape[1]:
             moments = student.moments([layer.name], more())[layer.name]
@@ -60,6 +64,14 @@ def _settled(found: recover.Problem, amount: Amount) -> Array:
     if amount.codes:
         weight = recover.clustered(found, amount.codes, weight != 0 if amount.ratio else None)
     return weight
+
+
+def _alone(weight: Array, amount: Amount) -> Array:
+    if amount.ratio:
+        weight = alone.pruned(weight, amount.ratio)
+    if amount.codes:
+        weight = alone.clustered(weight, amount.codes, weight != 0 if amount.ratio else None)
+    return weight.astype(np.float32)
 
 
 def held(weight: Array, amount: Amount) -> Hold:

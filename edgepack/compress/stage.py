@@ -95,7 +95,7 @@ def layers(student: Student, keep: Sequence[str]) -> tuple[Layer, ...]:
                 f"Layers: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}.",
             )
     open_to = [layer for layer in student.layers if layer.kind != "depthwise" and layer.name not in keep]
-    if len(open_to) > 1 and open_to[0].name == names[0]:
+    if len(open_to) > 1 and open_to[0].name == names[0] and open_to[0].has_inputs:
         open_to = open_to[1:]  # its inputs are the app's, and it has few weights
     if not open_to:
         raise ModelError(
@@ -187,7 +187,7 @@ def _shrunk(
     some = lesson.some(MOMENT_SAMPLES)
     ratios = dict.fromkeys((layer.name for layer in chosen), 0.0)
     if wanted.prune:
-        moments = student.moments([layer.name for layer in chosen], some)
+        moments = student.moments([layer.name for layer in chosen if layer.has_inputs], some)
         ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks)
     found = {layer: Amount(ratios[layer.name], wanted.cluster or 0) for layer in chosen}
     closed_form.shrink(student, found, some, running, lambda: lesson.many(MANY))

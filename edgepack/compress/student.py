@@ -14,7 +14,7 @@ from ..model import Model
 from ..spec import Array, Arrays
 from .recover import Moments
 
-Kind = Literal["conv", "depthwise", "linear"]
+Kind = Literal["conv", "depthwise", "linear", "weights"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Layer:
 
     Attributes:
         shape: [out, in], a convolution's ``in`` being input channels times the places of its kernel.
-        kind: ``depthwise`` is any convolution in groups: an output sees only some of the inputs.
+        kind: ``depthwise`` is any convolution in groups: an output sees only some of the inputs. ``weights`` are a matrix
+            whose inputs are not known: an embedding's, one inside a loop.
         has_bias: so that a shift of the mean can be taken up.
         places: at which one sample asks it, over all its calls: positions of a convolution's output, steps of a sequence.
     """
@@ -33,6 +34,11 @@ class Layer:
     shape: tuple[int, int]
     has_bias: bool
     places: int
+
+    @property
+    def has_inputs(self) -> bool:
+        """Whether there are moments of what the weights multiply."""
+        return self.kind not in ("depthwise", "weights")
 
     @property
     def macs(self) -> int:
@@ -75,7 +81,7 @@ class Student(Protocol):
         ...
 
     def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
-        """Of the (unfolded) inputs of layers other than depthwise ones, over all samples and places."""
+        """Of the (unfolded) inputs of layers that have them, over all samples and places."""
         ...
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from edgepack.compress import cluster
 from edgepack.compress.recover import Moments, Sums
-from edgepack.compress.student import Hold, Layer
+from edgepack.compress.student import Hold
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays, Signature
 
@@ -47,9 +47,10 @@ class KerasStudent:
         self._model.trainable = True
         self._variables = list(self._model.variables)
         self._original = [each.numpy() for each in self._variables]
-        self._found = shapes.found(self._model)
+        found = shapes.found(self._model, lambda: self._call(*self._example()))
+        self._found = {layer.name: weight for layer, weight in found}
+        self.layers = tuple(layer for layer, _ in found)
         self._stacks = self._can_stack()
-        self.layers = self._in_order()
         self._holds: dict[str, Hold] = {}
         self._optimiser: Any = None
         self._shadows: dict[str, Any] = {}
@@ -60,14 +61,13 @@ class KerasStudent:
             return self(inputs)
 
     def weight(self, name: str) -> Array:
-        layer = self._found[name]
-        return np.ascontiguousarray(shapes.matrix(layer, layer.kernel.numpy()))
+        return self._found[name].matrix()
 
     def change(self, name: str, weight: Array, shift: Array | None = None) -> None:
-        layer = self._found[name]
-        layer.kernel.assign(shapes.kernel(layer, weight))
+        own = self._found[name]
+        own.variable.assign(own.stored(weight))
         if shift is not None:
-            layer.bias.assign_add(shift)
+            own.shift(shift)
 
     def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
         inputs_of = self._inputs_of(tuple(names))
@@ -88,7 +88,7 @@ class KerasStudent:
 
     def hold(self, holds: Mapping[str, Hold]) -> None:
         self._holds = dict(holds)
-        self._shadows = {name: keras.Variable(self._found[name].kernel) for name in holds}
+        self._shadows = {name: keras.Variable(self._found[name].variable) for name in holds}
         self._optimiser = keras.optimizers.Adam(global_clipnorm=1.0)
         self._optimiser.build(self._moved())
 
@@ -130,20 +130,20 @@ class KerasStudent:
 
     def _moved(self) -> list[Any]:
         """What learning moves: the shadow in place of a held kernel."""
-        held = {id(self._found[name].kernel): shadow for name, shadow in self._shadows.items()}
+        held = {id(self._found[name].variable): shadow for name, shadow in self._shadows.items()}
         return [held.get(id(each), each) for each in self._model.trainable_variables]
 
     def _show(self) -> None:
         """Give held layers the nearest weights to their shadows that they may have."""
         for name, hold in self._holds.items():
-            layer = self._found[name]
-            weight = shapes.matrix(layer, self._shadows[name].numpy())
+            own = self._found[name]
+            weight = own.matrix(self._shadows[name].numpy())
             if hold.codes is not None and hold.scales is not None:
                 codes = hold.codes if hold.mask is None else hold.codes[hold.codes != 0]
                 weight = codes[cluster.nearest(weight / hold.scales, codes)] * hold.scales
             if hold.mask is not None:
                 weight = weight * hold.mask
-            layer.kernel.assign(shapes.kernel(layer, weight))
+            own.variable.assign(own.stored(weight))
 
     @contextmanager
     def _as_teacher(self) -> Iterator[None]:
@@ -165,13 +165,15 @@ class KerasStudent:
         return list(self._function.call(dict(zip(names, tensors, strict=True))).values())
 
     def _inputs_of(self, names: tuple[str, ...]) -> Callable[[Sequence[Any]], list[Any]]:
-        chosen = [self._found[name] for name in names]
+        widths = {layer.name: layer.shape[1] for layer in self.layers}
+        chosen = {name: self._found[name].layer for name in names}
 
         def inputs(*tensors: Any) -> list[Any]:
-            with shapes.watching(chosen) as seen:
+            with shapes.watching(list(chosen.values())) as seen:
                 self._call(*tensors)
             return [
-                tf.concat([shapes.unfolded(each, fed) for fed, _ in seen[id(each)]], 0) for each in chosen
+                tf.concat([shapes.unfolded(each, fed, widths[name]) for fed, _ in seen[id(each)]], 0)
+                for name, each in chosen.items()
             ]
 
         traced = tf.function(inputs, autograph=False)
@@ -183,7 +185,7 @@ class KerasStudent:
         return list(answers), list(features)
 
     def _watched(self, *tensors: Any) -> tuple[list[Any], list[Any]]:
-        chosen = [self._found[name] for name in self._holds]
+        chosen = [self._found[name].layer for name in self._holds if self._found[name].is_fed]
         with shapes.watching(chosen) as seen:
             answers = self._call(*tensors)
         return answers, [given for each in chosen for _, given in seen[id(each)]]
@@ -240,13 +242,4 @@ class KerasStudent:
             and two.shape[0] == 2 * one.shape[0]
             and np.allclose(two, tf.concat([one, one], 0), rtol=1e-3, atol=1e-4)
             for one, two in zip(alone, both, strict=True)
-        )
-
-    def _in_order(self) -> tuple[Layer, ...]:
-        with shapes.watching(list(self._found.values())) as seen:
-            self._call(*self._example())
-        names = {id(layer): name for name, layer in self._found.items()}
-        return tuple(
-            shapes.described(names[each], self._found[names[each]], [given for _, given in calls])
-            for each, calls in seen.items()
         )

@@ -8,19 +8,20 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn.utils import parametrize
 
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Hold
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays
 
-from .layers import AllSeen, Coded, Masked, Watch, described
+from .held import Held
+from .layers import Weight, described, tensor
 from .loss import Feature, loss
+from .watching import AllSeen, Watch, step_by_step
 
 if TYPE_CHECKING:
     from .model import TorchModel
@@ -43,15 +44,17 @@ class TorchStudent:
                 f"The module cannot be copied, as compression needs it: {error}.",
                 "Return one that copy.deepcopy takes.",
             ) from error
-        with torch.no_grad():
-            self.layers = described(self._module, program.example)
+        self._weights = {each.layer.name: each for each in described(self._module, program.example)}
+        self.layers = tuple(each.layer for each in self._weights.values())
         if not self.layers:
             raise ModelError(
-                "The source has no layers that compression can see: it is a graph of operations.",
-                "Give the torch.nn.Module itself, by a file.py:factory. A Keras model is compressed for targets that take "
-                "TensorFlow's.",
+                "The source has no weights that compression can see.",
+                "Give a model that multiplies its inputs with weights.",
             )
-        self._holds: dict[str, Hold] = {}
+        # its interpreter turns AllSeen into an error of its own
+        self._scripted = any(isinstance(each, torch.jit.ScriptModule) for each in self._module.modules())
+        self._held: dict[str, Held] = {}
+        self._features: list[str] = []
         self._stacks = self._can_stack(program.example)
         self._optimiser: torch.optim.Optimizer | None = None
 
@@ -59,23 +62,23 @@ class TorchStudent:
         return self._original(inputs)
 
     def weight(self, name: str) -> Array:
-        weight = self._layer(name).weight.detach()
-        return np.asarray(weight.reshape(len(weight), -1).numpy().copy())
+        weight = self._weights[name]
+        return np.array(weight.matrix(weight.of(self._module).detach()))
 
     def change(self, name: str, weight: Array, shift: Array | None = None) -> None:
-        layer = self._layer(name)
+        own = self._weights[name]
+        stored = own.of(self._module)
         with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(weight).reshape(layer.weight.shape))
+            stored.copy_(own.stored(weight, stored))
             if shift is not None:
-                self._give_bias(name)
-                layer.bias += torch.from_numpy(shift)
+                self._bias(own).add_(torch.from_numpy(shift))
 
     def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
         sums = {name: Sums() for name in names}
         with torch.no_grad():
             for stack in self._stacked(samples):
-                taught = _inputs_of(self._teacher, names, stack)
-                own = _inputs_of(self._module, names, stack)
+                taught = self._inputs_of(self._teacher, names, stack)
+                own = self._inputs_of(self._module, names, stack)
                 for name in names:
                     sums[name].add(own[name].numpy(), taught[name].numpy())
         return {name: each.moments() for name, each in sums.items()}
@@ -88,15 +91,17 @@ class TorchStudent:
 
     def hold(self, holds: Mapping[str, Hold]) -> None:
         self.release()
-        self._holds = dict(holds)
-        for name, hold in holds.items():
-            layer = self._layer(name)
-            way = Masked(hold, layer.weight) if hold.codes is None else Coded(hold, layer.weight)
-            parametrize.register_parametrization(layer, "weight", way, unsafe=True)
-        trained = [each for each in self._module.parameters() if each.dtype == torch.float32]
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        self._optimiser = torch.optim.Adam(trained)
+        chosen = {name: self._weights[name] for name in holds}
+        self._held = {name: Held(each.of(self._module), each, holds[name]) for name, each in chosen.items()}
+        self._features = [name for name, each in chosen.items() if each.is_output]
+        trained: dict[int, torch.Tensor] = {
+            id(each): each for each in self._module.parameters() if each.dtype == torch.float32
+        }
+        trained |= {id(own): own for own in (each.of(self._module) for each in chosen.values())}
+        for each in trained.values():
+            each.requires_grad_(True)
+        shadows = {id(chosen[name].of(self._module)): each.shadow for name, each in self._held.items()}
+        self._optimiser = torch.optim.Adam([shadows.get(place, each) for place, each in trained.items()])
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:
         assert self._optimiser is not None
@@ -108,28 +113,42 @@ class TorchStudent:
         for stack in stacks:
             tensors = self._tensors(stack)
             with torch.no_grad():
-                taught, wanted = Feature.record(self._teacher, list(self._holds), tensors)
-            answers, features = Feature.record(self._module, list(self._holds), tensors)
+                taught, wanted = Feature.record(self._teacher, self._features, tensors)
+            answers, features = Feature.record(self._module, self._features, tensors)
             value = loss(answers, taught, features, wanted) / len(stacks)
             value.backward()  # type: ignore[no-untyped-call]
             total += value.item()
         if np.isfinite(total):
-            torch.nn.utils.clip_grad_norm_(self._module.parameters(), 1.0)
+            for held in self._held.values():
+                held.take_gradient()
+            moved = [each for group in self._optimiser.param_groups for each in group["params"]]
+            torch.nn.utils.clip_grad_norm_(moved, 1.0)
             self._optimiser.step()
+            for held in self._held.values():
+                held.show()
         return total
 
     def save(self, path: Path) -> None:
-        optimiser = self._optimiser.state_dict() if self._optimiser else None
         partial = path.with_suffix(".partial")
-        torch.save({"module": self._module.state_dict(), "optimiser": optimiser}, partial)
+        state = {
+            "module": self._module.state_dict(),
+            "shadows": {name: held.shadow.detach() for name, held in self._held.items()},
+            "optimiser": self._optimiser.state_dict() if self._optimiser else None,
+        }
+        torch.save(state, partial)
         partial.replace(path)
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
-        for layer in self.layers:
-            if f"{layer.name}.bias" in state["module"]:
-                self._give_bias(layer.name)
+        for weight in self._weights.values():
+            if weight.bias in state["module"]:
+                self._bias(weight)
         self._module.load_state_dict(state["module"])
+        with torch.no_grad():
+            for name, held in self._held.items():
+                if name in state["shadows"]:
+                    held.shadow.copy_(state["shadows"][name])
+                    held.show()
         if self._optimiser and state["optimiser"]:
             self._optimiser.load_state_dict(state["optimiser"])
 
@@ -139,21 +158,32 @@ class TorchStudent:
         return self._original.with_program(replace(program, module=self._module))
 
     def release(self) -> None:
-        """Plain weights again, as they compute now."""
-        for name in self._holds:
-            parametrize.remove_parametrizations(self._layer(name), "weight")
-        self._holds = {}
-        for parameter in self._module.parameters():
-            parameter.requires_grad_(False)
+        self._held, self._features = {}, []
+        for each in (*self._module.parameters(), *self._module.buffers()):
+            each.requires_grad_(False)
         self._optimiser = None
 
-    def _layer(self, name: str) -> Any:
-        return self._module.get_submodule(name)
+    def _bias(self, weight: Weight) -> torch.Tensor:
+        """What takes up a shift; made where there is none yet."""
+        assert weight.bias is not None
+        path, _, leaf = weight.bias.rpartition(".")
+        layer = self._module.get_submodule(path)
+        if getattr(layer, leaf) is None:
+            setattr(layer, leaf, torch.nn.Parameter(torch.zeros(weight.layer.shape[0]), requires_grad=False))
+        return tensor(self._module, weight.bias)
 
-    def _give_bias(self, name: str) -> None:
-        layer = self._layer(name)
-        if layer.bias is None:
-            layer.bias = torch.nn.Parameter(torch.zeros(len(layer.weight)), requires_grad=False)
+    def _inputs_of(
+        self, module: torch.nn.Module, names: Sequence[str], tensors: tuple[torch.Tensor, ...]
+    ) -> dict[str, torch.Tensor]:
+        """What layers are fed with, as [places, in]."""
+        own = {name: self._weights[name] for name in names}
+        calls = {name: each.calls for name, each in own.items()}
+        watch = Watch(
+            {name: each.of(module) for name, each in own.items()}, None if self._scripted else calls
+        )
+        with step_by_step(), suppress(AllSeen), watch:
+            module(*tensors)
+        return {name: torch.cat(parts) for name, parts in watch.seen.items()}
 
     def _tensors(self, stack: Sequence[Arrays]) -> tuple[torch.Tensor, ...]:
         return tuple(
@@ -183,11 +213,3 @@ class TorchStudent:
             for one, two in zip(alone, both, strict=True)
             if one.ndim
         ) and all(one.ndim for one in alone)
-
-
-def _inputs_of(module: torch.nn.Module, names: Sequence[str], tensors: Any) -> dict[str, torch.Tensor]:
-    """What layers are fed with, as [places, in]."""
-    watch = Watch({name: module.get_submodule(name).weight for name in names})  # type: ignore[misc]
-    with suppress(AllSeen), watch:
-        module(*tensors)
-    return {name: torch.cat(parts) for name, parts in watch.seen.items()}
