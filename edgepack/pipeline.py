@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +28,28 @@ from .spec import Arrays, Signature
 
 @dataclass(frozen=True)
 class Recorded:
-    """What every target of a build shares, on disk: the samples, and the original's answers to the held-back ones."""
+    """What every target of a build shares, on disk: the samples, and the original's answers to the held-back ones.
+
+    Attributes:
+        smaller: see Smaller; where a target runs it by another framework than its own.
+    """
 
     samples: SampleSet
     golden: Records
     origin: Origin
+    smaller: Smaller | None = None
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """The original compressed in its own framework, for targets that run it by another: they get the same weights.
+
+    Attributes:
+        found: what it came to (see compress.stage).
+    """
+
+    origin: Origin
+    found: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,10 @@ def build(
     target = registry.load_target(info)
     turned = channels_last if info.layout == "NHWC" and project.build.layout == "auto" else _as_they_are
     plain = sizes.plain(project, info, target, *turned(model, samples), workdir)
-    model, compression = compress(project.compression, model, samples, golden)
+    if recorded is not None and recorded.smaller is not None and model.forms != {recorded.origin.form}:
+        model, compression = sources.load(project, info, recorded.smaller.origin), recorded.smaller.found
+    else:
+        model, compression = compress(project.compression, model, samples, golden)
     model, samples = turned(model, samples)
     reference = Reference(model, samples, golden, origin, {**compression, **plain})
     with step("lower"):
@@ -100,7 +120,19 @@ def record(project: Project, workdir: Path) -> Recorded:
 
     model = _load(project, original)
     samples, golden = ask(project, model, workdir)
-    return Recorded(samples, golden, *origins)
+    (origin,) = origins
+    smaller = None
+    if project.compression.is_any and _needs_stand_in(project, origin):
+        model, found = compress(project.compression, model, samples, golden)
+        (workdir / "smaller").mkdir()
+        smaller = Smaller(sources.handed_over(model, origin, workdir / "smaller"), found)
+    return Recorded(samples, golden, origin, smaller)
+
+
+def _needs_stand_in(project: Project, origin: Origin) -> bool:
+    """Whether a target runs the original by another framework than its own."""
+    infos = (registry.target(name, project.build.runtime) for name in project.build.targets)
+    return any(frameworks.stand_in(origin.form, info.forms) for info in infos)
 
 
 def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by: str = "") -> Model:

@@ -24,18 +24,43 @@ SCALING = (L.LayerNormalization, L.RMSNormalization, L.PReLU)
 
 
 @dataclass(frozen=True)
-class Weight:
+class Matrix:
+    """A variable as a matrix.
+
+    Attributes:
+        outputs: the axes of the variable that are output channels; of none, all values share a scale.
+    """
+
+    variable: Any
+    outputs: tuple[int, ...]
+
+    def matrix(self, stored: Array | None = None) -> Array:
+        """[out, in] of what is stored in the variable; of what is there now by default."""
+        values = self.variable.numpy() if stored is None else stored
+        out = math.prod(values.shape[axis] for axis in self.outputs)
+        return np.ascontiguousarray(values.transpose(self._order())).reshape(out, -1)
+
+    def stored(self, matrix: Array) -> Array:
+        """The other way."""
+        order = self._order()
+        shape = [self.variable.shape[axis] for axis in order]
+        return np.ascontiguousarray(matrix.reshape(shape).transpose(np.argsort(order)))
+
+    def _order(self) -> list[int]:
+        inputs = [axis for axis in range(len(self.variable.shape)) if axis not in self.outputs]
+        return [*self.outputs, *inputs]
+
+
+@dataclass(frozen=True)
+class Weight(Matrix):
     """A matrix in a Keras model.
 
     Attributes:
         layer: the Keras layer that has it.
-        outputs: the axes of the variable that are output channels; of none, all values share a scale.
         is_fed: the layer's inputs are what it multiplies.
     """
 
     layer: Any
-    variable: Any
-    outputs: tuple[int, ...]
     is_fed: bool
 
     @property
@@ -54,22 +79,6 @@ class Weight:
 
     def shift(self, amount: Array) -> None:
         self.layer.bias.assign_add(amount.reshape(self.layer.bias.shape))
-
-    def matrix(self, stored: Array | None = None) -> Array:
-        """[out, in] of what is stored in the variable; of what is there now by default."""
-        values = self.variable.numpy() if stored is None else stored
-        out = math.prod(values.shape[axis] for axis in self.outputs)
-        return np.ascontiguousarray(values.transpose(self._order())).reshape(out, -1)
-
-    def stored(self, matrix: Array) -> Array:
-        """The other way."""
-        order = self._order()
-        shape = [self.variable.shape[axis] for axis in order]
-        return np.ascontiguousarray(matrix.reshape(shape).transpose(np.argsort(order)))
-
-    def _order(self) -> list[int]:
-        inputs = [axis for axis in range(len(self.variable.shape)) if axis not in self.outputs]
-        return [*self.outputs, *inputs]
 
 
 def found(model: keras.Model, run: Callable[[], Any]) -> tuple[tuple[Layer, Weight], ...]:
@@ -125,7 +134,7 @@ def _of(layer: Any, is_fed: bool) -> Iterator[Weight]:
     for variable in layer._trainable_variables:
         is_matrix = sum(size > 1 for size in variable.shape) > 1 and "bias" not in variable.name
         if is_matrix and variable.dtype == "float32":
-            yield Weight(layer, variable, _outputs(layer, variable), is_fed)
+            yield Weight(variable, _outputs(layer, variable), layer, is_fed)
 
 
 def _outputs(layer: Any, variable: Any) -> tuple[int, ...]:
@@ -161,6 +170,11 @@ def unfolded(layer: Any, fed: Any, width: int) -> Any:
         if padding == "CAUSAL":
             fed, padding = tf.pad(fed, [[0, 0], [rates[0] * (sizes[0] - 1), 0], [0, 0]]), "VALID"
         fed, sizes, strides, rates = fed[:, None], [1, *sizes], [1, *strides], [1, *rates]
+    return patches(fed, sizes, strides, rates, padding)
+
+
+def patches(fed: Any, sizes: list[int], strides: list[int], rates: list[int], padding: str) -> Any:
+    """[places, in]: what each place of a convolution over images, channels last, sees."""
     if sizes == [1, 1]:
         seen = fed[:, :: strides[0], :: strides[1]]
     else:

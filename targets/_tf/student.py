@@ -19,7 +19,6 @@ import tensorflow as tf
 from edgepack.compress import cluster
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Hold
-from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays, Signature
 
 from . import layers as shapes
@@ -34,22 +33,21 @@ STACK = 16
 
 
 class KerasStudent:
-    """See edgepack.compress.student.Student. Raises ModelError where the source is no Keras model."""
+    """See edgepack.compress.student.Student."""
 
     def __init__(self, function: Function, signature: Signature, rebuild: Callable[[], TFModel]) -> None:
-        if not isinstance(function.keep, keras.Model):
-            raise ModelError(
-                "The source has no layers that compression can see: it is a graph of operations.",
-                "Give the Keras model itself: a .keras or .h5 file, or a factory that returns it.",
-            )
         self._function, self._signature, self._rebuild = function, signature, rebuild
-        self._model = function.keep
-        self._model.trainable = True
-        self._variables = list(self._model.variables)
-        self._original = [each.numpy() for each in self._variables]
-        found = shapes.found(self._model, lambda: self._call(*self._example()))
-        self._found = {layer.name: weight for layer, weight in found}
+        model: Any = function.keep
+        model.trainable = True
+        found = shapes.found(model, lambda: self._call(*self._example()))
+        self._found: dict[str, Any] = {layer.name: weight for layer, weight in found}
         self.layers = tuple(layer for layer, _ in found)
+        self._begin(model.variables, model.trainable_variables)
+
+    def _begin(self, variables: Sequence[Any], trainable: Sequence[Any]) -> None:
+        """With all that has a state, and what of it learns."""
+        self._variables, self._trainable = list(variables), list(trainable)
+        self._original = [each.numpy() for each in self._variables]
         self._stacks = self._can_stack()
         self._holds: dict[str, Hold] = {}
         self._optimiser: Any = None
@@ -61,7 +59,8 @@ class KerasStudent:
             return self(inputs)
 
     def weight(self, name: str) -> Array:
-        return self._found[name].matrix()
+        weight: Array = self._found[name].matrix()
+        return weight
 
     def change(self, name: str, weight: Array, shift: Array | None = None) -> None:
         own = self._found[name]
@@ -131,7 +130,7 @@ class KerasStudent:
     def _moved(self) -> list[Any]:
         """What learning moves: the shadow in place of a held kernel."""
         held = {id(self._found[name].variable): shadow for name, shadow in self._shadows.items()}
-        return [held.get(id(each), each) for each in self._model.trainable_variables]
+        return [held.get(id(each), each) for each in self._trainable]
 
     def _show(self) -> None:
         """Give held layers the nearest weights to their shadows that they may have."""
@@ -191,7 +190,7 @@ class KerasStudent:
         return answers, [given for each in chosen for _, given in seen[id(each)]]
 
     def _gradients(self, tensors: Sequence[Any], taught: list[Any], wanted: list[Any]) -> Any:
-        variables = self._model.trainable_variables
+        variables = self._trainable
 
         def gradients(tensors: Any, taught: Any, wanted: Any) -> Any:
             with tf.GradientTape() as tape:

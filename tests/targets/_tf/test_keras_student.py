@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from edgepack.compress import closed_form, cluster
 from edgepack.compress.closed_form import Amount
-from edgepack.errors import ModelError
 from edgepack.events import Step
 from edgepack.wrap import InputWrap, Wrap
 
@@ -188,13 +187,3 @@ def test_sequences_are_made_smaller_too(sequence):
         assert cluster.distinct(weight) <= 16
     np.testing.assert_allclose(student.teach(fed[0])["head"], before, atol=1e-6)
     np.testing.assert_allclose(student.model()(fed[0])["head"], student(fed[0])["head"], atol=1e-5)
-
-
-def test_a_module_of_tensorflow_has_no_layers(bench):
-    class Doubles(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([1, 4], tf.float32, name="x")])
-        def __call__(self, x):
-            return 2 * x
-
-    with pytest.raises(ModelError, match="no layers"):
-        bench.adopt(Doubles()).student()
