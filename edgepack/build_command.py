@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from . import jobs, registry
+from . import compression_summary, jobs, registry
 from .bundle.manifest import AgreementEntry
 from .cli import as_table
 from .console import Console, format_bytes
@@ -80,6 +80,8 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
         },
         "compress": {
             "prune": options["prune"],
+            "prune_channels": options["prune_channels"],
+            "low_rank": options["low_rank"],
             "cluster": options["cluster"],
             "recover_minutes": options["recover_minutes"],
             "keep": tuple(dict.fromkeys(options["keep"])) or None,
@@ -162,10 +164,12 @@ def _print_summary(console: Console, done: list[Job]) -> None:
         if job.path is not None:
             console.line(f"bundle  {job.path}{'' if job.error is None else '  (rejected, kept aside)'}")
             console.line(f"report  {job.path / 'report.html'}")
-            if smaller := _smaller(job):
-                console.line(f"smaller {smaller}")
             if checked := _devices(job):
                 console.line(f"devices {checked}")
+    for job in done:
+        if sizes := compression_summary.rows(job):
+            console.line(f"\n{job.target}:" if len(done) > 1 else "")
+            console.table(compression_summary.COLUMNS, sizes, compression_summary.NUMBERS)
 
 
 def _print_agreements(console: Console, agreements: tuple[AgreementEntry, ...]) -> None:
@@ -201,20 +205,6 @@ def _worst_sqnr(job: Job) -> str:
     return f"{min(m.sqnr_db for p in job.manifest.parity.values() for m in p.outputs.values()):.1f} dB"
 
 
-def _smaller(job: Job) -> str:
-    """What compression came to, in words; empty without any."""
-    found = job.manifest.compression if job.manifest else {}
-    if not found:
-        return ""
-    pairs = ((found["bytes before"], found["bytes"]), (found["zipped before"], found["zipped"]))
-    model, packed = (" -> ".join(format_bytes(int(size)) for size in pair) for pair in pairs)
-    nonzero = int(found["weights"] - found["zeros"])
-    return (
-        f"{int(found['weights']):,} weights, {nonzero:,} not zero; model {model}, zipped {packed}; "
-        f"agreement {100 * found['agreement']:.1f} % ({100 * found['agreement before learning']:.1f} % before learning)"
-    )
-
-
 def _devices(job: Job) -> str:
     """How it went on the devices that were asked for, in words."""
     rows = job.manifest.parity.items() if job.manifest else ()
@@ -236,6 +226,7 @@ def _as_json(job: Job) -> dict[str, Any]:
         "gate": None,
         "parity": {},
         "audit": None,
+        "compression": compression_summary.figures(job) or None,
         "seconds": job.seconds,
         "error": None if error is None else as_table(error),
     }

@@ -91,3 +91,18 @@ def step(name: str) -> Iterator[Step]:
 def warn(text: str) -> None:
     """Tell the user something that does not stop the build, but that they should not miss."""
     _listener.get()(Warned(text))
+
+
+@contextmanager
+def inside(outer: Step) -> Iterator[None]:
+    """Steps in here are no lines of their own but the words of another one under way; their warnings are not passed on."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            listener(StepAdvanced(outer.name, 0, None, event.name))
+        elif isinstance(event, StepAdvanced):
+            listener(StepAdvanced(outer.name, event.done, event.total, f"{event.name} {event.text}".rstrip()))
+
+    listener = _listener.get()
+    with listening(tell):
+        yield

@@ -9,18 +9,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import frameworks, on_devices, pipeline, readers, registry, sources, worker
+from . import frameworks, latency, on_devices, pipeline, readers, registry, sources, worker
 from .agreement import pairwise
 from .bundle import compose
 from .bundle.manifest import AgreementEntry, Manifest, bundle_name
 from .bundle.writer import Place, folder, put_aside, reserve, scratch_folder, seal, ship
 from .devices.device import Device
-from .errors import EdgepackError, GateError, UsageError
+from .errors import EdgepackError, UsageError
 from .events import Event, Listener, StepEnded
-from .parity import MAX_DB, LayerParity
+from .parity import LayerParity
 from .project import Project
 from .registry import TargetInfo
-from .spec import Precision
+from .rejection import rejection
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Job:
     Attributes:
         path: the published bundle, or the rejected one that was put aside.
         seconds: wall time of every step.
+        latency: of a bundle that was made smaller, before and after (see edgepack.latency).
     """
 
     target: str
@@ -40,6 +41,7 @@ class Job:
     worst: tuple[LayerParity, ...] = ()
     error: EdgepackError | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    latency: dict[str, float] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int | None:
@@ -95,6 +97,7 @@ def run(
         _build_all(project, drafts, recorded, lane, debug, at_once or os.cpu_count() or 1)
         _check_on_devices(drafts, asked, lane)
         agreements = _agree(drafts)
+        _time(drafts, lane, debug)
         for draft in drafts:
             _finish(project, draft)
     return Outcome([draft.job for draft in drafts], agreements)
@@ -255,6 +258,15 @@ def _agree(drafts: list[_Draft]) -> tuple[AgreementEntry, ...]:
     return agreements
 
 
+def _time(drafts: list[_Draft], lane: Callable[[str], Listener], debug: bool) -> None:
+    """Ask each bundle that was made smaller how fast it is; one after the other, when nothing else is under way."""
+    for draft in drafts:
+        if draft.built is not None and draft.built.race is not None and draft.job.error is None:
+            listener = _timing(draft.job, lane(draft.job.target if len(drafts) > 1 else ""))
+            with _noting(draft.job):
+                draft.job.latency = latency.measure(draft.built.race, listener, debug)
+
+
 def _rewrite(draft: _Draft, manifest: Manifest) -> None:
     """Seal the bundle again, with what has come to be known, in its manifest and in its report."""
     assert draft.place is not None  # or nothing could have been built
@@ -272,24 +284,10 @@ def _finish(project: Project, draft: _Draft) -> None:
         failures = draft.built.manifest.gate.failures
         if failures:
             draft.job.path = put_aside(draft.place.staging, draft.destination)
-            draft.job.error = _rejection(draft.job, failures, draft.info.precisions)
+            draft.job.error = rejection(
+                draft.job.path, draft.built.manifest, draft.built.worst, draft.info.precisions
+            )
         else:
             draft.job.path, draft.job.zip_bytes = ship(
                 draft.place.staging, draft.destination, project.build.zip
             )
-
-
-def _decibels(sqnr: float) -> str:
-    return "not finite" if sqnr <= -MAX_DB else f"{sqnr:.1f} dB"
-
-
-def _rejection(job: Job, failures: tuple[str, ...], offered: tuple[Precision, ...]) -> GateError:
-    worst = "".join(f"  {_decibels(layer.sqnr_db):>10}  {layer.name}\n" for layer in job.worst)
-    closer = offered[offered.index(Precision(job.precision)) + 1 :]  # listed from the smallest to the closest
-    other = " or ".join(closer[:2])
-    return GateError(
-        f"The gate was not met, so nothing was shipped: {'; '.join(failures)}.",
-        f"See {job.path}/report.html."
-        + (f" Try --precision {other}, or more samples as in real use." if other else ""),
-        f"Worst layers, against float32:\n{worst}" if worst else "",
-    )

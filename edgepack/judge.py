@@ -133,9 +133,7 @@ class Judge:
         with step("emit"):
             float32 = self._emit(Plan(Precision.FLOAT32), "float32")
             artifact = float32 if is_float else self._emit(plan, "artifact")
-        trial = self._try(artifact, plan)
-        if trial.rows[0].failures:
-            trial = self._promoted(trial, Promotions(self.lowering, plan))
+        trial = self._best(artifact, plan)
         rows = (*trial.rows, *self._further(trial))
         layers = () if is_float else self._compare_layers(float32, trial)
         for caution in (cautions := tuple(parity.cautions(rows[0].outputs))):
@@ -152,6 +150,17 @@ class Judge:
             layers,
             cautions,
         )
+
+    def trial(self, precision: Precision, io: IO) -> Trial:
+        """The artifact that ``judge`` would ship, and how it compares on the best backend; no more is asked of it."""
+        plan = uniform_plan(self.lowering, precision, io)
+        with step("emit"):
+            artifact = self._emit(plan, "artifact")
+        return self._best(artifact, plan)
+
+    def _best(self, artifact: Artifact, plan: Plan) -> Trial:
+        trial = self._try(artifact, plan)
+        return self._promoted(trial, Promotions(self.lowering, plan)) if trial.rows[0].failures else trial
 
     def _emit(self, plan: Plan, name: str) -> Artifact:
         folder = self.workdir / name

@@ -45,6 +45,18 @@ _BUILD = (
         help="Where it must pass too; repeat. See devices.",
     ),
     click.option("--prune", type=float, metavar="R", help="Set this share of the layers' weights to zero."),
+    click.option(
+        "--low-rank",
+        type=float,
+        metavar="R",
+        help="Make two layers of one, with this share of the weights less.",
+    ),
+    click.option(
+        "--prune-channels",
+        type=float,
+        metavar="R",
+        help="Remove whole channels, with this share of the multiplications.",
+    ),
     click.option("--cluster", type=int, metavar="K", help="Give a layer's weights K values at most."),
     click.option(
         "--recover-minutes",

@@ -136,6 +136,14 @@ def compare(answers: Iterable[Arrays], golden: Iterable[Arrays]) -> dict[str, Me
     return {name: meter.metrics for name, meter in meters.items()}
 
 
+def agreement(outputs: Mapping[str, Metrics]) -> float:
+    """The share of samples with the original's best class; of outputs without classes, the cosine. A mean over outputs."""
+    found = [
+        each.cosine if each.argmax_agreement is None else each.argmax_agreement for each in outputs.values()
+    ]
+    return sum(found) / len(found)
+
+
 def cautions(outputs: Mapping[str, Metrics]) -> list[str]:
     """What the metrics do not show by themselves, a sentence each."""
     found = []

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from . import frameworks, parity, registry, sources
+from . import frameworks, latency, parity, registry, sources
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
-from .compress import sizes
-from .compress.stage import compress
+from .compress.sizes import LayerSize
+from .compress.stage import Compressed, check, compress
 from .errors import ModelError
 from .events import step, warn
-from .judge import Judge, Reference
-from .layout import channels_last
 from .model import Model, Origin
 from .project import Project
 from .records import Records, RecordWriter
 from .samples import SampleSet, collect
 from .spec import Arrays, Signature
+from .workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,13 @@ class Smaller:
     """The original compressed in its own framework, for targets that run it by another: they get the same weights.
 
     Attributes:
-        found: what it came to (see compress.stage).
+        found, before, after: see compress.stage.Compressed.
     """
 
     origin: Origin
-    found: Mapping[str, float]
+    found: dict[str, float]
+    before: tuple[LayerSize, ...]
+    after: tuple[LayerSize, ...]
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ class Built:
     Attributes:
         report: to be written again when more is known.
         answers: the bundle's, to all held-back samples.
+        race: what makes known how fast it is beside the artifact of the original; None without compression.
     """
 
     manifest: Manifest
     report: Report
     answers: Records
     worst: tuple[parity.LayerParity, ...]
+    race: latency.Race | None = None
 
 
 def build(
@@ -78,35 +81,51 @@ def build(
     Raises:
         EdgepackError: the source cannot be loaded or lowered, or the samples do not fit.
     """
+    bench, model = workbench(project, target_name, workdir, recorded)
+    wanted, plain = project.compression, None
+    if wanted.is_any:
+        check(wanted, model, bench.samples, bench.golden)
+        plain = bench.plain(model)
+    judge = bench.lowered(wanted, model, plain)
+    judged = judge.judge(project.build.precision, bench.info.io(project.build.io))
+    with step("write bundle"):
+        report = compose.fill(project, bench.info, bench.target, judge.reference, judged, out)
+        manifest = seal(out, report.manifest)
+    worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
+    race = None if plain is None else latency.Race.of(bench.info, plain, judged, judge.reference.samples)
+    return Built(manifest, report, judged.answers, tuple(worst), race)
+
+
+def workbench(
+    project: Project, target_name: str, workdir: Path, recorded: Recorded | None = None
+) -> tuple[Workbench, Model]:
+    """All that a target's artifacts are made with, and the original, loaded. See ``build``."""
     info = registry.target(target_name, project.build.runtime)
+    origin = recorded.origin if recorded else None
+
+    def source() -> Model:
+        return sources.load(project, info, origin)
+
     if recorded is None:
-        model = _load(project, lambda: sources.load(project, info))
+        model = _load(project, source)
         samples, golden = ask(project, model, workdir)
-        origin = next(iter(model.forms))
+        form = next(iter(model.forms))
     else:
         stand_in = frameworks.stand_in(recorded.origin.form, info.forms)
         by = f", by {stand_in.title}" if stand_in else ""
-        model = _load(project, lambda: sources.load(project, info, recorded.origin), quiet=True, by=by)
-        samples, golden, origin = recorded.samples, recorded.golden, recorded.origin.form
+        model = _load(project, source, quiet=True, by=by)
+        samples, golden, form = recorded.samples, recorded.golden, recorded.origin.form
         _check_same(recorded.origin.signature, model)
     target = registry.load_target(info)
-    turned = channels_last if info.layout == "NHWC" and project.build.layout == "auto" else _as_they_are
-    plain = sizes.plain(project, info, target, *turned(model, samples), workdir)
-    if recorded is not None and recorded.smaller is not None and model.forms != {recorded.origin.form}:
-        model, compression = sources.load(project, info, recorded.smaller.origin), recorded.smaller.found
-    else:
-        model, compression = compress(project.compression, model, samples, golden)
-    model, samples = turned(model, samples)
-    reference = Reference(model, samples, golden, origin, {**compression, **plain})
-    with step("lower"):
-        lowering = target.lower(model, samples.calibration, workdir)
-    judge = Judge(target, lowering, reference, project.parity_gate, workdir)
-    judged = judge.judge(project.build.precision, info.io(project.build.io))
-    with step("write bundle"):
-        report = compose.fill(project, info, target, reference, judged, out)
-        manifest = seal(out, report.manifest)
-    worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
-    return Built(manifest, report, judged.answers, tuple(worst))
+    smaller = recorded.smaller if recorded and model.forms != {recorded.origin.form} else None
+
+    def made_elsewhere() -> Compressed:
+        assert smaller is not None
+        made = sources.load(project, info, smaller.origin)
+        return Compressed(made, smaller.found, smaller.before, smaller.after)
+
+    elsewhere = made_elsewhere if smaller else None
+    return Workbench(project, info, target, source, samples, golden, form, workdir, elsewhere), model
 
 
 def record(project: Project, workdir: Path) -> Recorded:
@@ -123,9 +142,10 @@ def record(project: Project, workdir: Path) -> Recorded:
     (origin,) = origins
     smaller = None
     if project.compression.is_any and _needs_stand_in(project, origin):
-        model, found = compress(project.compression, model, samples, golden)
+        made = compress(project.compression, model, samples, golden)
         (workdir / "smaller").mkdir()
-        smaller = Smaller(sources.handed_over(model, origin, workdir / "smaller"), found)
+        handed_over = sources.handed_over(made.model, origin, workdir / "smaller")
+        smaller = Smaller(handed_over, made.found, made.before, made.after)
     return Recorded(samples, golden, origin, smaller)
 
 
@@ -158,10 +178,6 @@ def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Recor
                 _check_finite(answers, writer.count)
                 writer.write(answers)
     return samples, writer.records
-
-
-def _as_they_are(model: Model, samples: SampleSet) -> tuple[Model, SampleSet]:
-    return model, samples
 
 
 def _check_same(original: Signature, model: Model) -> None:

@@ -97,6 +97,8 @@ class CompressTable(Table):
 
     prune: Annotated[float, Field(gt=0, le=0.95)] | None = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
+    low_rank: Annotated[float, Field(gt=0, lt=1)] | None = None
+    prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
     recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Wanted.recover_minutes
     keep: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
 

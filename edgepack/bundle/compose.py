@@ -15,7 +15,7 @@ from .. import __version__, frameworks, sources
 from ..compress.sizes import zipped
 from ..errors import UsageError
 from ..model import Model
-from ..parity import Metrics
+from ..parity import Metrics, agreement
 from ..project import Project
 from ..registry import TargetInfo
 from ..spec import TensorSpec
@@ -157,8 +157,14 @@ def _manifest(
 
 def _compression(reference: Reference, judged: Judged) -> dict[str, float]:
     """What making the model smaller came to; nothing where that was not asked for."""
-    found = dict(reference.compression)
-    return found | {"bytes": judged.artifact.bytes, "zipped": zipped(judged.artifact)} if found else {}
+    if not reference.compression:
+        return {}
+    return {
+        **reference.compression,
+        "bytes": judged.artifact.bytes,
+        "zipped": zipped(judged.artifact),
+        "artifact agreement": agreement(judged.outputs),
+    }
 
 
 def _parity(rows: tuple[Row, ...]) -> dict[str, ParityEntry]:

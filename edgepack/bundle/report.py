@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from ..parity import MAX_DB
 from ..spec import Array, Precision
 from ..target import Audit
-from . import charts
+from . import charts, smaller
 from .manifest import Manifest, TensorEntry
 
 # A report stays well below 2 MB, whatever it is given.
@@ -41,7 +41,7 @@ MEANINGS = {
     "convert": "quantize and dequantize: from float to integers and back",
 }
 
-# What to try: an option of ``edgepack build`` (or none), and why.
+# What to try: an option (or none), and why.
 FLOAT_TIPS = (
     ("", "Rounding does not explain this: an op was likely converted to one that computes something else."),
     ("", "See that the data is prepared once: a model that scales its pixels itself wants raw pixels."),
@@ -56,13 +56,13 @@ CLOSER = {
     ("tfjs", "int8"): ("--precision int16", "is twice the size, and next to exact."),
 }
 CALIBRATION_TIP = ("--calibration", "with more samples, like real use: ranges it did not see are cut off.")
-COMPRESSION_TIP = ("", "Build without compression, to see whether it or the precision is to blame.")
+COMPRESSION_TIP = ("", "Ask for less compression: edgepack compress --curve shows what the gate allows.")
 GATE_TIP = ("--gate", "with lower thresholds, if the parity below is good enough for the app.")
 
 
 @dataclass(frozen=True)
 class LayerError:
-    """How far a layer of the artifact is from the same layer of the float32 artifact."""
+    """How far a layer of the artifact is from that of the float32 artifact."""
 
     name: str
     kind: str
@@ -100,7 +100,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the report tells.
+    """All of it.
 
     Attributes:
         sizes: what it was and became, in bytes: the source first, this bundle's artifact last.
@@ -140,6 +140,8 @@ def render(report: Report) -> str:
         steepest=steepest_fall(report.layers),
         advice=advice(report.manifest),
         lowest=_lowest(report.manifest),
+        smaller=smaller.figures(report.manifest.compression),
+        asked=smaller.asked(report.manifest.compression),
         ran=[device for device, entry in report.manifest.parity.items() if not entry.error],
         layer_charts=_layer_charts(report.layers, worst),
         scatters=[(scatter.output, _scatter_chart(scatter)) for scatter in report.scatters[:MAX_SCATTERS]],
@@ -178,10 +180,8 @@ def worst_layers(layers: tuple[LayerError, ...], count: int = 10) -> tuple[Ranke
 
 
 def steepest_fall(layers: tuple[LayerError, ...]) -> Ranked | None:
-    """The layer that loses most against the one before it, if that is 6 dB (twice the error) or more.
-
-    Errors add up along the graph, so the lowest layers are often the last ones and the victims of an earlier one.
-    """
+    """The layer that loses most against the one before it, if that is 6 dB (twice the error) or more: errors add up
+    along the graph, so the lowest layers are often the last ones and the victims of an earlier one."""
     steepest = max(worst_layers(layers, len(layers)), key=lambda item: item.fall_db, default=None)
     return steepest if steepest and steepest.fall_db >= 6 else None
 
@@ -206,7 +206,7 @@ def _lowest(manifest: Manifest) -> float | None:
 def _layer_charts(
     layers: tuple[LayerError, ...], worst: tuple[Ranked, ...]
 ) -> tuple[tuple[str, Markup], ...]:
-    """A wide and a narrow one; the style sheet shows the one that fits."""
+    """A wide and a narrow one, if any; the style sheet shows the one that fits."""
     if not layers:
         return ()
     values = [layer.sqnr_db for layer in layers]

@@ -24,10 +24,19 @@ class Amount:
     Attributes:
         ratio: of its weights that go.
         codes: how many values those left may have; 0 for any.
+        rows: its outputs that nobody reads any more.
+        columns: its inputs that it may not read any more.
     """
 
     ratio: float = 0.0
     codes: int = 0
+    rows: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
+
+    def stays(self, layer: Layer) -> tuple[Array, Array]:
+        """The rows and columns that are left, as indices."""
+        rows, columns = (np.arange(size) for size in layer.shape)
+        return np.setdiff1d(rows, self.rows), np.setdiff1d(columns, self.columns)
 
 
 def shrink(
@@ -40,29 +49,52 @@ def shrink(
     """Give the layers their amounts; what training must hold from now on.
 
     Args:
-        amounts: in the order of the student's layers.
+        amounts: in the order of the student's layers, which are as the teacher's.
         more: many samples, for layers that see few places of each: behind a global pooling, one.
     """
-    originals = {layer.name: student.weight(layer.name) for layer in amounts}
+    layers = {layer.name: layer for layer in amounts}
+    originals = {name: student.weight(name) for name in layers}
     holds = {}
-    for layer, amount in step.track(amounts.items(), len(amounts)):
+    for layer, amount in amounts.items():
         if not layer.has_inputs:
             student.change(layer.name, _alone(originals[layer.name], amount))
             holds[layer.name] = held(student.weight(layer.name), amount)
-            continue
-        moments = student.moments([layer.name], samples)[layer.name]
-        if more is not None and moments.count < PLACES * layer.shape[1]:
-            moments = student.moments([layer.name], more())[layer.name]
-        weight = _settled(problem(layer, originals[layer.name], moments), amount)
-        change(student, layer, originals[layer.name], weight, moments)
-        holds[layer.name] = held(weight, amount)
+    walked = [layer.name for layer in amounts if layer.has_inputs]
+    found = student.walk(walked, samples) if walked else ()
+    for name, moments in step.track(found, len(walked)):
+        layer, amount = layers[name], amounts[layers[name]]
+        if more is not None and _sees_few(layer, moments):
+            moments = student.moments([name], more())[name]
+        weight = _settled(layer, problem(layer, originals[name], moments), amount)
+        change(student, layer, originals[name], weight, moments)
+        holds[name] = held(weight, amount)
     return holds
 
 
-def _settled(found: recover.Problem, amount: Amount) -> Array:
-    weight = recover.pruned(found, amount.ratio) if amount.ratio else found.target
+def seen(
+    student: Student,
+    layers: Sequence[Layer],
+    samples: Sequence[Arrays],
+    more: Callable[[], Iterable[Arrays]] | None = None,
+) -> dict[str, recover.Moments]:
+    """The moments of layers' inputs; of ``more`` samples for those that see few places in ``samples``."""
+    moments = student.moments([layer.name for layer in layers], samples)
+    few = [layer.name for layer in layers if _sees_few(layer, moments[layer.name])]
+    return moments | student.moments(few, more()) if few and more is not None else moments
+
+
+def _sees_few(layer: Layer, moments: recover.Moments) -> bool:
+    return moments.count < PLACES * layer.shape[1]
+
+
+def _settled(layer: Layer, found: recover.Problem, amount: Amount) -> Array:
+    rows, columns = amount.stays(layer)
+    found = found.restricted(rows, columns)
+    settled = recover.pruned(found, amount.ratio) if amount.ratio else found.target
     if amount.codes:
-        weight = recover.clustered(found, amount.codes, weight != 0 if amount.ratio else None)
+        settled = recover.clustered(found, amount.codes, settled != 0 if _has_zeros(amount) else None)
+    weight = np.zeros(layer.shape)
+    weight[np.ix_(rows, columns)] = settled
     return weight
 
 
@@ -74,9 +106,13 @@ def _alone(weight: Array, amount: Amount) -> Array:
     return weight.astype(np.float32)
 
 
+def _has_zeros(amount: Amount) -> bool:
+    return bool(amount.ratio or amount.rows or amount.columns)
+
+
 def held(weight: Array, amount: Amount) -> Hold:
     """The zeros of a weight, and its codes."""
-    mask = weight != 0 if amount.ratio else None
+    mask = weight != 0 if _has_zeros(amount) else None
     if not amount.codes:
         return Hold(mask)
     scales = cluster.channel_scales(weight)

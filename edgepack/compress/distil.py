@@ -12,8 +12,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from .. import parity
 from ..events import Step, warn
 from ..spec import Arrays
@@ -104,11 +102,8 @@ def distil(student: Student, lesson: Lesson, seconds: float, folder: Path, step:
 
 
 def agreement(answers: Iterable[Arrays], taught: Iterable[Arrays]) -> float:
-    """The share of answers with the teacher's best class; of outputs without classes, the cosine. A mean over outputs."""
-    outputs = parity.compare(answers, taught).values()
-    return float(
-        np.mean([each.cosine if each.argmax_agreement is None else each.argmax_agreement for each in outputs])
-    )
+    """Of answers with the teacher's (see parity)."""
+    return parity.agreement(parity.compare(answers, taught))
 
 
 def rate(share: float) -> float:

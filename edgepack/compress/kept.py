@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from .. import __version__
 from ..bundle.writer import cache_dir
 from ..records import Records
-from .student import Student
+from ..spec import Array
+from .student import Group, Student
 
 NEWEST = 8
 """How many results are kept."""
@@ -22,7 +24,7 @@ NEWEST = 8
 METHOD = 2
 """Counts up when compression or learning is done in another way: what was found before is then not found again."""
 
-FOUND, FINAL = "found.json", "final.state"
+FOUND, FINAL, GONE, RANKS = "found.json", "final.state", "gone.json", "ranks.json"
 
 
 def key(wanted: str, student: Student, calibration: Records) -> str:
@@ -66,8 +68,32 @@ def keep(student: Student, found: dict[str, float], folder: Path) -> None:
     partial.write_text(json.dumps(found))
     partial.replace(folder / FOUND)
     for path in folder.iterdir():
-        if path.name not in (FOUND, FINAL):
+        if path.name not in (FOUND, FINAL, GONE, RANKS):
             path.unlink()
+
+
+def note_gone(gone: Mapping[Group, Array], folder: Path) -> None:
+    """Note which channels go; the states that are saved are of the student with them."""
+    (folder / GONE).write_text(json.dumps([channels.tolist() for channels in gone.values()]))
+
+
+def noted_gone(groups: Sequence[Group], folder: Path) -> dict[Group, Array]:
+    """What was noted, of the same groups; nothing goes where nothing was."""
+    noted = json.loads((folder / GONE).read_text()) if groups else []
+    return {group: np.array(channels, int) for group, channels in zip(groups, noted, strict=True)}
+
+
+def note_ranks(ranks: Mapping[str, int], folder: Path) -> None:
+    """Note which layers are two, and how many channels are between them; the states that are saved are of these."""
+    (folder / RANKS).write_text(json.dumps(ranks))
+
+
+def noted_ranks(folder: Path) -> dict[str, int] | None:
+    """What was noted; ``None`` where nothing was found with it."""
+    if not (folder / RANKS).is_file() or not (folder / FINAL).is_file():
+        return None
+    ranks: dict[str, int] = json.loads((folder / RANKS).read_text())
+    return ranks
 
 
 def _forget(others: Iterable[Path]) -> None:

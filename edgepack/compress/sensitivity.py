@@ -36,6 +36,7 @@ def ratios(
     moments: Mapping[str, Moments],
     ratio: float,
     samples: Sequence[Arrays],
+    stays: Mapping[str, tuple[Array, Array]],
 ) -> dict[str, float]:
     """The share of each layer's weights that goes, so that ``ratio`` of all do and the outputs mind least.
 
@@ -44,6 +45,7 @@ def ratios(
     Args:
         moments: of every layer that has inputs, the student being the teacher still.
         samples: some to ask the student with.
+        stays: rows and columns of every layer, without which it is from now on; shares are of what is left.
     """
     taught = [student(inputs) for inputs in samples]
     scores = {}
@@ -53,7 +55,8 @@ def ratios(
         change(student, layer, original, trial.pruned, moments.get(layer.name))
         moved = distance((student(inputs) for inputs in samples), taught)
         change(student, layer, trial.pruned, original, moments.get(layer.name))
-        scores[layer.name] = moved / max(trial.error, 1e-9 * trial.energy) * trial.saliency
+        left = _saliency(layer, original, moments.get(layer.name), stays[layer.name])
+        scores[layer.name] = moved / max(trial.error, 1e-9 * trial.energy) * left
     return prune.budget(scores, ratio, (1 + ratio) / 2)
 
 
@@ -83,6 +86,15 @@ def _trial(layer: Layer, original: Array, moments: Moments | None, ratio: float)
     saliency = prune.saliency(found.target, found.inverse)
     pruned = recover.masked(found, prune.mask(saliency, ratio))
     return _Trial(pruned, found.error(pruned), saliency, found.energy)
+
+
+def _saliency(layer: Layer, original: Array, moments: Moments | None, stays: tuple[Array, Array]) -> Array:
+    """Of the weights that stay."""
+    if moments is None:
+        squares: Array = original[np.ix_(*stays)].astype(np.float64) ** 2
+        return squares
+    left = problem(layer, original, moments).restricted(*stays)
+    return prune.saliency(left.target, left.inverse)
 
 
 def change(student: Student, layer: Layer, old: Array, new: Array, moments: Moments | None) -> None:

@@ -1,34 +1,60 @@
-"""What the artifact would be without compression, to hold the compressed one against."""
+"""How large a model is: its layers' weights, zeros and multiplications, its artifact's bytes."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..events import step
-from ..model import Model
-from ..precision.plan import uniform_plan
-from ..project import Project
-from ..registry import TargetInfo
-from ..samples import SampleSet
-from ..target import Artifact, Target
+from ..target import Artifact
+from .cluster import distinct
+from .student import Kind, Student
 
 
-def plain(
-    project: Project, info: TargetInfo, target: Target, model: Model, samples: SampleSet, workdir: Path
-) -> dict[str, float]:
-    """The bytes of the original's artifact of the same precision, and zipped; nothing where no compression is asked for."""
-    if not project.compression.is_any:
-        return {}
-    folder = workdir / "plain"
-    (folder / "artifact").mkdir(parents=True)
-    with step("lower original"):
-        lowering = target.lower(model, samples.calibration, folder)
-        plan = uniform_plan(lowering, project.build.precision, info.io(project.build.io))
-        artifact = lowering.emit(plan, folder / "artifact")
-        return {"bytes before": artifact.bytes, "zipped before": zipped(artifact)}
+@dataclass(frozen=True)
+class LayerSize:
+    """A layer as it is now.
+
+    Attributes:
+        values: how many its weights have, beside the scale of their channel.
+        macs: multiplications and additions for one sample, zeros counted like other weights.
+    """
+
+    name: str
+    kind: Kind
+    weights: int
+    zeros: int
+    values: int
+    macs: int
+
+
+def layer_sizes(student: Student) -> tuple[LayerSize, ...]:
+    """Of all layers, in the order in which they first compute."""
+    found = []
+    for layer in student.layers:
+        weight = student.weight(layer.name)
+        zeros = int((weight == 0).sum())
+        found.append(LayerSize(layer.name, layer.kind, weight.size, zeros, distinct(weight), layer.macs))
+    return tuple(found)
+
+
+def total(before: Sequence[LayerSize], after: Sequence[LayerSize]) -> dict[str, float]:
+    """Of all layers together, by the names that a manifest has."""
+    return {
+        "weights before": sum(each.weights for each in before),
+        "weights": sum(each.weights for each in after),
+        "zeros": sum(each.zeros for each in after),
+        "macs before": sum(each.macs for each in before),
+        "macs": sum(each.macs for each in after),
+    }
 
 
 def zipped(artifact: Artifact) -> int:
     """The bytes of its files, each deflated as in a .zip, an app or a gzip download."""
-    return sum(len(zlib.compress((artifact.folder / name).read_bytes(), 9)) for name in artifact.files)
+    return deflated(artifact.folder / name for name in artifact.files)
+
+
+def deflated(files: Iterable[Path]) -> int:
+    """The bytes of files, each by itself, at zlib's best."""
+    return sum(len(zlib.compress(path.read_bytes(), 9)) for path in files)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -18,16 +18,20 @@ from ..events import Step, step
 from ..model import Model
 from ..records import Records
 from ..samples import SampleSet
-from . import closed_form, cluster, distil, kept, sensitivity
+from . import channels, closed_form, distil, kept, low_rank, sensitivity, sizes
 from .closed_form import Amount
 from .lesson import Lesson
-from .student import Layer, Student, Teacher
+from .sizes import LayerSize
+from .student import Group, Layer, Student, Teacher
 
 MOMENT_SAMPLES = 256
 """At most so many calibration samples tell a layer's inputs; a convolution has many places in each."""
 
 MANY = 512
 """Samples for layers that see one place of each."""
+
+PROOFS = 4
+"""So many samples must be answered the same by the student without the channels that it does not use."""
 
 FEWEST = 16
 """Calibration samples to learn from."""
@@ -39,6 +43,8 @@ class Wanted:
 
     Attributes:
         prune: the share of the layers' weights that go.
+        prune_channels: the share of all multiplications that go with whole channels.
+        low_rank: the share of the layers' weights that go where two layers take the place of one.
         cluster: how many values a layer's weights may have.
         recover_minutes: to learn from the original, after the closed form.
         keep: layers that are left as they are; the first one and depthwise convolutions always are.
@@ -46,18 +52,35 @@ class Wanted:
 
     prune: float | None = None
     cluster: int | None = None
+    prune_channels: float | None = None
+    low_rank: float | None = None
     recover_minutes: float = 5.0
     keep: tuple[str, ...] = ()
 
     @property
     def is_any(self) -> bool:
-        return self.prune is not None or self.cluster is not None
+        return any(
+            each is not None for each in (self.prune, self.cluster, self.prune_channels, self.low_rank)
+        )
 
 
-def compress(
-    wanted: Wanted, model: Model, samples: SampleSet, golden: Records
-) -> tuple[Model, dict[str, float]]:
-    """The model made smaller, and what it came to, by name; the model itself where nothing is asked for.
+@dataclass(frozen=True)
+class Compressed:
+    """A model made smaller.
+
+    Attributes:
+        found: what it came to, by name; empty where nothing was asked for.
+        before: the sizes of its layers, and those ``after``.
+    """
+
+    model: Model
+    found: dict[str, float] = field(default_factory=dict)
+    before: tuple[LayerSize, ...] = ()
+    after: tuple[LayerSize, ...] = ()
+
+
+def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) -> Compressed:
+    """The model made smaller; the model itself where nothing is asked for.
 
     Recovery sees calibration samples alone. The held-back ones tell what it came to, and decide nothing.
 
@@ -66,22 +89,49 @@ def compress(
         UsageError: a layer to keep that there is not, too few samples, or answers that tell nothing.
     """
     if not wanted.is_any:
-        return model, {}
+        return Compressed(model)
     with step("compress") as running:
-        _check_samples(wanted, samples, golden)
-        student = _student(model)
+        student = check(wanted, model, samples, golden).student()
         chosen = layers(student, wanted.keep)
         lesson = Lesson(samples.calibration, model.signature)
+        before = sizes.layer_sizes(student)
         with kept.folder(kept.key(repr(wanted), student, samples.calibration)) as folder:
+            if wanted.low_rank:
+                student = _split(wanted.low_rank, student, chosen, lesson, folder)
+                chosen = layers(student, wanted.keep)
+            groups = channels.open_to(student, chosen, wanted.keep) if wanted.prune_channels else ()
             found = kept.recall(student, folder)
             if not found:
-                found = _made(wanted, student, chosen, lesson, samples.held_back, golden, folder, running)
+                found = _made(
+                    wanted, student, chosen, groups, lesson, samples.held_back, golden, folder, running
+                )
                 kept.keep(student, found, folder)
-        found |= counts(student, chosen)
+            if groups:
+                channels.slim(student, kept.noted_gone(groups, folder), lesson.looks[:PROOFS])
+        after = sizes.layer_sizes(student)
+        found |= {"layers": len(chosen), **sizes.total(before, after)}
         if wanted.cluster:
-            found["values a layer"] = max(cluster.distinct(student.weight(each.name)) for each in chosen)
+            names = {layer.name for layer in chosen}
+            found["values a layer"] = max(each.values for each in after if each.name in names)
         running.detail = summary(found)
-    return student.model(), found
+    return Compressed(student.model(), found, before, after)
+
+
+def _split(ratio: float, student: Student, chosen: Sequence[Layer], lesson: Lesson, folder: Path) -> Student:
+    """With two layers in the place of some; of the ranks that were found before, where they were."""
+    ranks = kept.noted_ranks(folder)
+    if ranks is not None:  # the weights are in the state
+        shapes = {layer.name: layer.shape for layer in chosen}
+        sizes_of = {name: (rank, *shapes[name]) for name, rank in ranks.items()}
+        return student.split(
+            {
+                name: (np.zeros((rank, inputs)), np.zeros((out, rank)))
+                for name, (rank, out, inputs) in sizes_of.items()
+            }
+        )
+    factors = low_rank.split(student, chosen, ratio, lesson.some(MOMENT_SAMPLES), lesson.looks)
+    kept.note_ranks({name: len(first) for name, (first, _) in factors.items()}, folder)
+    return student.split(factors)
 
 
 def layers(student: Student, keep: Sequence[str]) -> tuple[Layer, ...]:
@@ -104,24 +154,22 @@ def layers(student: Student, keep: Sequence[str]) -> tuple[Layer, ...]:
     return tuple(open_to)
 
 
-def counts(student: Student, chosen: Sequence[Layer]) -> dict[str, float]:
-    """What is in the student now: the layers chosen, and weights and zeros of all."""
-    weights = {layer.name: student.weight(layer.name) for layer in student.layers}
-    return {
-        "layers": len(chosen),
-        "weights": sum(weight.size for weight in weights.values()),
-        "zeros": sum(int((weight == 0).sum()) for weight in weights.values()),
-    }
-
-
 def summary(found: Mapping[str, float]) -> str:
     """A line for people."""
     zeros = 100 * found["zeros"] / found["weights"]
+    macs = 100 * (1 - found["macs"] / found["macs before"])
     agreement = 100 * found["agreement"]
-    return f"{found['layers']} layers, {zeros:.0f} % of all weights zero, {agreement:.1f} % agree with the original"
+    fewer = f"{macs:.0f} % fewer multiplications, " if macs else ""
+    return f"{found['layers']} layers, {fewer}{zeros:.0f} % of all weights zero, {agreement:.1f} % agree with the original"
 
 
-def _check_samples(wanted: Wanted, samples: SampleSet, golden: Records) -> None:
+def check(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) -> Teacher:
+    """The model as a teacher; what cannot come to anything is refused, before minutes are spent. Raises ModelError, UsageError."""
+    if not isinstance(model, Teacher):
+        raise ModelError(
+            "This kind of source cannot be compressed yet: its layers are not seen.",
+            "Give a torch.nn.Module by a file.py:factory, or build without compression.",
+        )
     few = len(samples.calibration)
     if wanted.recover_minutes and few < FEWEST:
         raise UsageError(
@@ -134,21 +182,14 @@ def _check_samples(wanted: Wanted, samples: SampleSet, golden: Records) -> None:
             "The original gives the same answers to all held-back samples, so nothing can be told from them.",
             "Give samples that differ as they do in real use.",
         )
-
-
-def _student(model: Model) -> Student:
-    if not isinstance(model, Teacher):
-        raise ModelError(
-            "This kind of source cannot be compressed yet: its layers are not seen.",
-            "Give a torch.nn.Module by a file.py:factory, or build without --prune and --cluster.",
-        )
-    return model.student()
+    return model
 
 
 def _made(
     wanted: Wanted,
     student: Student,
     chosen: Sequence[Layer],
+    groups: Sequence[Group],
     lesson: Lesson,
     held_back: Records,
     golden: Records,
@@ -156,7 +197,7 @@ def _made(
     running: Step,
 ) -> dict[str, float]:
     """Shrink the student and let it recover; what that came to."""
-    amounts = _shrunk(wanted, student, chosen, lesson, folder, running)
+    amounts = _shrunk(wanted, student, chosen, groups, lesson, folder, running)
     once = distil.agreement(map(student, held_back), golden)
     progress = distil.Progress()
     if wanted.recover_minutes:
@@ -167,6 +208,8 @@ def _made(
         closed_form.reach(student, holds)
     return {
         **({} if wanted.prune is None else {"prune": wanted.prune}),
+        **({} if wanted.prune_channels is None else {"prune channels": wanted.prune_channels}),
+        **({} if wanted.low_rank is None else {"low rank": wanted.low_rank}),
         **({} if wanted.cluster is None else {"cluster": wanted.cluster}),
         "agreement before learning": once,
         "agreement": distil.agreement(map(student, held_back), golden),
@@ -176,21 +219,33 @@ def _made(
 
 
 def _shrunk(
-    wanted: Wanted, student: Student, chosen: Sequence[Layer], lesson: Lesson, folder: Path, running: Step
+    wanted: Wanted,
+    student: Student,
+    chosen: Sequence[Layer],
+    groups: Sequence[Group],
+    lesson: Lesson,
+    folder: Path,
+    running: Step,
 ) -> dict[Layer, Amount]:
     """By closed form; found again where a run was killed behind it."""
     noted, state = folder / "amounts.json", folder / "shrunk.state"
     if noted.is_file():
-        amounts = [Amount(**each) for each in json.loads(noted.read_text())]
         student.restore(state)
-        return dict(zip(chosen, amounts, strict=True))
-    some = lesson.some(MOMENT_SAMPLES)
-    ratios = dict.fromkeys((layer.name for layer in chosen), 0.0)
+        again = [Amount(**each) for each in json.loads(noted.read_text())]
+        return dict(zip(chosen, again, strict=True))
+    some, more = lesson.some(MOMENT_SAMPLES), lambda: lesson.many(MANY)
+    gone = {}
+    if wanted.prune_channels:
+        gone = channels.choose(student, groups, wanted.prune_channels, some, lesson.looks, more)
+        kept.note_gone(gone, folder)
+    found = channels.amounts(chosen, gone)
     if wanted.prune:
         moments = student.moments([layer.name for layer in chosen if layer.has_inputs], some)
-        ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks)
-    found = {layer: Amount(ratios[layer.name], wanted.cluster or 0) for layer in chosen}
-    closed_form.shrink(student, found, some, running, lambda: lesson.many(MANY))
+        stays = {layer.name: found[layer.name].stays(layer) for layer in chosen}
+        ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks, stays)
+        found = {name: replace(each, ratio=ratios[name]) for name, each in found.items()}
+    amounts = {layer: replace(found[layer.name], codes=wanted.cluster or 0) for layer in chosen}
+    closed_form.shrink(student, amounts, some, running, more)
     student.save(state)
-    noted.write_text(json.dumps([asdict(each) for each in found.values()]))
-    return found
+    noted.write_text(json.dumps([asdict(each) for each in amounts.values()]))
+    return amounts

@@ -5,7 +5,7 @@ A model that can be compressed has a method ``student() -> Student``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -26,6 +26,7 @@ class Layer:
         kind: ``depthwise`` is any convolution in groups: an output sees only some of the inputs. ``weights`` are a matrix
             whose inputs are not known: an embedding's, one inside a loop.
         has_bias: so that a shift of the mean can be taken up.
+        splits: two layers can take its place (see ``Student.split``).
         places: at which one sample asks it, over all its calls: positions of a convolution's output, steps of a sequence.
     """
 
@@ -34,6 +35,7 @@ class Layer:
     shape: tuple[int, int]
     has_bias: bool
     places: int
+    splits: bool = False
 
     @property
     def has_inputs(self) -> bool:
@@ -60,6 +62,24 @@ class Hold:
     scales: Array | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Channels that run through the same layers, each of which can be removed from them all.
+
+    Attributes:
+        rows: of the weights of layers that make them, or pass them on one by one: [channels, n] by layer.
+        columns: of the weights of layers that read them, [channels, n] by layer.
+    """
+
+    rows: Mapping[str, Array]
+    columns: Mapping[str, Array]
+
+    @property
+    def size(self) -> int:
+        """How many channels."""
+        return len(next(iter(self.columns.values())))
+
+
 class Student(Protocol):
     """See the module. Samples are those of the model's signature, a batch of 1 each."""
 
@@ -84,6 +104,15 @@ class Student(Protocol):
         """Of the (unfolded) inputs of layers that have them, over all samples and places."""
         ...
 
+    def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
+        """The moments of one layer after the other, as ``moments`` gives them; changed layers feed those that come later.
+
+        Args:
+            names: in the order of ``layers``.
+            samples: where they are large, as many as memory takes (see lockstep).
+        """
+        ...
+
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         """The student's outputs for one sample."""
         ...
@@ -106,6 +135,25 @@ class Student(Protocol):
 
     def restore(self, path: Path) -> None:
         """What ``save`` wrote, under the same holds."""
+        ...
+
+    def split(self, factors: Mapping[str, tuple[Array, Array]]) -> Student:
+        """Another student of the same teacher, in which two layers take the place of one.
+
+        Args:
+            factors: by layer, the weights [rank, in] of the first and [out, rank] of the second, which has the bias.
+        """
+        ...
+
+    def groups(self) -> tuple[Group, ...]:
+        """The channels that can be removed; the same ones in the same order for the same original."""
+        ...
+
+    def slim(self, gone: Mapping[Group, Array]) -> None:
+        """Remove channels, by group, that no layer uses any more: their columns are zero.
+
+        Behind it the student only answers, tells its layers and their weights, and gives its model.
+        """
         ...
 
     def model(self) -> Model:

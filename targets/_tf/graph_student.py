@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
+from edgepack.compress.recover import Moments
 from edgepack.errors import ModelError
-from edgepack.spec import Array
+from edgepack.spec import Array, Arrays
 
 from . import constants
 from .student import KerasStudent
@@ -84,6 +85,10 @@ class GraphStudent(KerasStudent):
 
     def _call(self, *tensors: Any) -> list[Any]:
         return self._fetching(self._run.outputs)(*tensors)
+
+    def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
+        for name in names:
+            yield name, self._anew(name, samples)
 
     def _ops(self, name: str) -> list[Any]:
         return [self._run.graph.get_operation_by_name(each) for each in self._found[name].ops]

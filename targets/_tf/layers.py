@@ -16,6 +16,8 @@ import tensorflow as tf
 from edgepack.compress.student import Kind, Layer
 from edgepack.spec import Array
 
+from . import low_rank
+
 L = keras.layers
 CONVOLUTIONS = (L.Conv1D, L.Conv2D)
 DEPTHWISE = (L.DepthwiseConv1D, L.DepthwiseConv2D)
@@ -103,19 +105,28 @@ def found(model: keras.Model, run: Callable[[], Any]) -> tuple[tuple[Layer, Weig
     used = {id(each.variable): each for each in weights if id(each.variable.value.handle) in order}
     ordered = sorted(used.values(), key=lambda each: order[id(each.variable.value.handle)])
     names = [each.layer.name for each in ordered if each.is_fed]
+    splitting = low_rank.splitting(model)
     return tuple(
-        (_described(each, names.count(each.layer.name) == 1, fed.get(id(each.layer), [])), each)
+        (
+            _described(
+                each,
+                names.count(each.layer.name) == 1,
+                fed.get(id(each.layer), []),
+                each.is_fed and id(each.layer) in splitting,
+            ),
+            each,
+        )
         for each in ordered
     )
 
 
-def _described(weight: Weight, is_only: bool, calls: Sequence[tuple[Any, Any]]) -> Layer:
+def _described(weight: Weight, is_only: bool, calls: Sequence[tuple[Any, Any]], splits: bool) -> Layer:
     name = weight.variable.path
     if weight.is_fed:
         name = weight.layer.name if is_only else weight.layer.path
     shape = weight.matrix().shape
     places = sum(math.prod(size or 1 for size in given.shape) // shape[0] for _, given in calls)
-    return Layer(name, weight.kind, shape, weight.takes_shift, max(places, 1))
+    return Layer(name, weight.kind, shape, weight.takes_shift, max(places, 1), splits)
 
 
 def _is_plain(layer: Any) -> bool:
@@ -187,20 +198,27 @@ def watching(layers: Sequence[Any]) -> Iterator[dict[int, list[tuple[Any, Any]]]
     """Notes what layers are fed with and give, by their ``id``, in the order in which they compute."""
     seen: dict[int, list[tuple[Any, Any]]] = {}
 
-    def watch(layer: Any) -> None:
-        call = layer.call
+    def note(layer: Any, inputs: Any, compute: Callable[[], Any]) -> Any:
+        given = compute()
+        seen.setdefault(id(layer), []).append((inputs, given))
+        return given
 
-        def noted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            given = call(inputs, *args, **kwargs)
-            seen.setdefault(id(layer), []).append((inputs, given))
-            return given
-
-        object.__setattr__(layer, "call", noted)
-
-    for layer in layers:
-        watch(layer)
-    try:
+    with calling(layers, note):
         yield seen
+
+
+@contextmanager
+def calling(layers: Sequence[Any], call: Callable[[Any, Any, Callable[[], Any]], Any]) -> Iterator[None]:
+    """Meanwhile ``call`` is called in place of layers: with the layer, what it is fed with, and what computes it."""
+
+    def replacing(own: Callable[..., Any], layer: Any) -> Callable[..., Any]:
+        return lambda inputs, *args, **kwargs: call(layer, inputs, lambda: own(inputs, *args, **kwargs))
+
+    before = [layer.call for layer in layers]
+    for layer, own in zip(layers, before, strict=True):
+        object.__setattr__(layer, "call", replacing(own, layer))
+    try:
+        yield
     finally:
-        for layer in layers:
-            object.__delattr__(layer, "call")
+        for layer, own in zip(layers, before, strict=True):
+            object.__setattr__(layer, "call", own)

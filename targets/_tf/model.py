@@ -42,7 +42,7 @@ class TFModel:
         scalings: Mapping[str, Affine],
         processing: tuple[tuple[str, str, Where], ...],
         notes: tuple[str, ...],
-        rebuild: Callable[[], TFModel],
+        rebuild: Callable[..., TFModel],
     ) -> None:
         self.name = name
         self.signature = frozen.signature
@@ -64,10 +64,10 @@ class TFModel:
         """The frozen function, for ``tf``."""
         return {"tf": self._frozen}[name]
 
-    def student(self) -> KerasStudent:
+    def student(self, taught_by: KerasStudent | None = None) -> KerasStudent:
         """To be made smaller. A Keras model is so itself, and this model must not be asked any more. Raises ModelError."""
         if isinstance(self._function.keep, keras.Model):
-            return KerasStudent(self._function, self.signature, self._rebuild)
+            return KerasStudent(self._function, self.signature, self._rebuild, taught_by)
         return GraphStudent(self)
 
     def hand_over(self, folder: Path) -> HandedOver:
@@ -111,7 +111,9 @@ def build(function: Function, request: LoadRequest) -> TFModel:
         graph.scalings,
         wrapped.processing,
         tuple(notes),
-        rebuild=lambda: build(function, request),
+        rebuild=lambda made=None: build(
+            keras_source.function(made, replace(request, weights=None)) if made else function, request
+        ),
     )
 
 

@@ -6,8 +6,10 @@ first values. Held weights are shadowed by what learning moves; each step shows 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +18,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgepack.compress import cluster
+from edgepack.compress import cluster, lockstep
+from edgepack.compress.lockstep import Halting, Stop
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Hold
 from edgepack.spec import Array, Arrays, Signature
 
 from . import layers as shapes
+from . import low_rank
 from .loss import loss
 
 if TYPE_CHECKING:
@@ -33,19 +37,34 @@ STACK = 16
 
 
 class KerasStudent:
-    """See edgepack.compress.student.Student."""
+    """See edgepack.compress.student.Student.
 
-    def __init__(self, function: Function, signature: Signature, rebuild: Callable[[], TFModel]) -> None:
+    Args:
+        rebuild: the model of the same layers, or of another Keras model's.
+        taught_by: one that is the teacher still, where this one's layers are others.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        signature: Signature,
+        rebuild: Callable[..., TFModel],
+        taught_by: KerasStudent | None = None,
+    ) -> None:
         self._function, self._signature, self._rebuild = function, signature, rebuild
         model: Any = function.keep
         model.trainable = True
         found = shapes.found(model, lambda: self._call(*self._example()))
         self._found: dict[str, Any] = {layer.name: weight for layer, weight in found}
         self.layers = tuple(layer for layer, _ in found)
-        self._begin(model.variables, model.trainable_variables)
+        self._widths = {layer.name: layer.shape[1] for layer in self.layers}
+        self._begin(model.variables, model.trainable_variables, taught_by)
 
-    def _begin(self, variables: Sequence[Any], trainable: Sequence[Any]) -> None:
+    def _begin(
+        self, variables: Sequence[Any], trainable: Sequence[Any], taught_by: KerasStudent | None = None
+    ) -> None:
         """With all that has a state, and what of it learns."""
+        self._taught_by = taught_by
         self._variables, self._trainable = list(variables), list(trainable)
         self._original = [each.numpy() for each in self._variables]
         self._stacks = self._can_stack()
@@ -55,6 +74,8 @@ class KerasStudent:
         self._graphs: dict[tuple[str, ...], Any] = {}
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
+        if self._taught_by is not None:
+            return self._taught_by(inputs)
         with self._as_teacher():
             return self(inputs)
 
@@ -79,6 +100,38 @@ class KerasStudent:
                 sums[name].add(x.numpy(), t.numpy())
         return {name: each.moments() for name, each in sums.items()}
 
+    def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
+        layers = {name: self._found[name].layer for name in names}
+        chosen = {id(layer): name for name, layer in layers.items()}
+        with shapes.watching(list(layers.values())) as seen:
+            self._call(*self._example())
+        calls = {chosen[each]: [tf.size(fed) for fed, _ in noted] for each, noted in seen.items()}
+        once = [name for name in names if len(calls[name]) == 1]
+        largest = 4 * max(int(max(each)) for each in calls.values())
+        fitting = lockstep.fitting(samples, largest, STACK if self._stacks else 1)
+        own = threading.local()
+
+        def halt(layer: Any, fed: Any, compute: Callable[[], Any]) -> Any:
+            if hasattr(own, "stop"):  # another thread computes for itself meanwhile
+                name = chosen[id(layer)]
+                own.stop(name, lambda: shapes.unfolded(layer, fed, self._widths[name]).numpy())
+            return compute()
+
+        def run(stack: list[Any], stop: Stop) -> None:
+            own.stop = stop
+            self._call(*stack)
+
+        runs = [
+            (Halting(partial(run, stack)), Halting(partial(run, stack))) for stack in self._stacked(fitting)
+        ]
+        anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
+        found = lockstep.moments(names, runs, self._as_teacher, anew)
+        with shapes.calling([layers[name] for name in once], halt), closing(found):
+            yield from found
+
+    def _anew(self, name: str, samples: Sequence[Arrays]) -> Moments:
+        return self.moments([name], samples)[name]
+
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         outputs = self._answer(self._tensors([inputs]))
         return {
@@ -98,8 +151,7 @@ class KerasStudent:
         stacks = [batch] if self._stacks else [[sample] for sample in batch]
         total, sums = 0.0, None
         for stack in map(self._tensors, stacks):
-            with self._as_teacher():
-                taught, wanted = self._seen(stack)
+            taught, wanted = self._taught(stack)
             value, gradients = self._gradients(stack, taught, wanted)
             total += float(value) / len(stacks)
             parts = [each / len(stacks) for each in gradients]
@@ -122,6 +174,11 @@ class KerasStudent:
         with np.load(path, allow_pickle=False) as state:
             for variable, name in zip([*self._variables, *moving], state.files, strict=False):
                 variable.assign(state[name])
+
+    def split(self, factors: Mapping[str, tuple[Array, Array]]) -> KerasStudent:
+        own = {id(self._found[name].layer): pair for name, pair in factors.items()}
+        made = self._rebuild(low_rank.split(self._function.keep, own))
+        return made.student(self)
 
     def model(self) -> TFModel:
         self.release()
@@ -164,14 +221,13 @@ class KerasStudent:
         return list(self._function.call(dict(zip(names, tensors, strict=True))).values())
 
     def _inputs_of(self, names: tuple[str, ...]) -> Callable[[Sequence[Any]], list[Any]]:
-        widths = {layer.name: layer.shape[1] for layer in self.layers}
         chosen = {name: self._found[name].layer for name in names}
 
         def inputs(*tensors: Any) -> list[Any]:
             with shapes.watching(list(chosen.values())) as seen:
                 self._call(*tensors)
             return [
-                tf.concat([shapes.unfolded(each, fed, widths[name]) for fed, _ in seen[id(each)]], 0)
+                tf.concat([shapes.unfolded(each, fed, self._widths[name]) for fed, _ in seen[id(each)]], 0)
                 for name, each in chosen.items()
             ]
 
@@ -183,8 +239,16 @@ class KerasStudent:
         answers, features = self._traced("seen", self._watched)(*tensors)
         return list(answers), list(features)
 
+    def _taught(self, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """(the teacher's answers, what its held layers give; of layers that are others, nothing)."""
+        if self._taught_by is not None:
+            return self._taught_by._answer(tensors), []
+        with self._as_teacher():
+            return self._seen(tensors)
+
     def _watched(self, *tensors: Any) -> tuple[list[Any], list[Any]]:
-        chosen = [self._found[name].layer for name in self._holds if self._found[name].is_fed]
+        shown = [self._found[name] for name in self._holds] if self._taught_by is None else []
+        chosen = [each.layer for each in shown if each.is_fed]
         with shapes.watching(chosen) as seen:
             answers = self._call(*tensors)
         return answers, [given for each in chosen for _, given in seen[id(each)]]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import torch
 
 from edgepack.compress.student import Kind, Layer
 from edgepack.spec import Array
 
+from . import low_rank
 from .watching import Look, Use, step_by_step
 
 BIASED = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
@@ -24,7 +27,6 @@ class Weight:
         parameter: its name in the module.
         is_turned: it is stored [in, out].
         bias: the parameter that takes up a shift; where the module has none yet, it is made.
-        calls: of one run.
         is_output: what the module of its name returns is what it gives.
     """
 
@@ -32,7 +34,6 @@ class Weight:
     parameter: str
     is_turned: bool
     bias: str | None
-    calls: int
     is_output: bool
 
     def of(self, module: torch.nn.Module) -> torch.Tensor:
@@ -57,21 +58,35 @@ def tensor(module: torch.nn.Module, name: str) -> torch.Tensor:
     return found
 
 
-def described(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tuple[Weight, ...]:
-    """The matrices that compute with an example, in that order; one that is shared, once."""
-    named = dict(_weights(module))
-    look = Look(named)
-    called: set[str] = set()
+def described(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tuple[tuple[Weight, ...], bool]:
+    """The matrices that compute with an example, in that order; one that is shared, once.
+
+    Returns:
+        them, and whether it takes ``step_by_step`` to see them all.
+    """
+    called: Counter[str] = Counter()
     hooks = [
-        each.register_forward_hook(lambda *_, name=name: called.add(name))
+        each.register_forward_hook(lambda *_, name=name: called.update([name]))
         for name, each in module.named_modules()
         if isinstance(each, BIASED)
     ]
-    with torch.no_grad(), step_by_step(), look:
-        module(*example)
+    looks = []
+    for way in (nullcontext, step_by_step):
+        looks.append(Look(dict(_weights(module))))
+        called.clear()
+        with torch.no_grad(), way(), looks[-1]:
+            module(*example)
+        if not looks[-1].is_fused:
+            break
     for each in hooks:
         each.remove()
-    return tuple(_described(module, name, uses, called) for name, uses in look.uses.items())
+    found = looks[-1].uses.items()
+    weights = [_described(module, name, uses, called) for name, uses in found]
+    splitting = low_rank.splitting(module)
+    return tuple(
+        replace(each, layer=replace(each.layer, splits=each.is_output and each.layer.name in splitting))
+        for each in weights
+    ), len(looks) > 1
 
 
 def _weights(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -80,7 +95,7 @@ def _weights(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, each
 
 
-def _described(module: torch.nn.Module, name: str, uses: list[Use], called: set[str]) -> Weight:
+def _described(module: torch.nn.Module, name: str, uses: list[Use], called: Counter[str]) -> Weight:
     first = uses[0]
     same = all((use.kind, use.is_turned) == (first.kind, first.is_turned) for use in uses)
     kind: Kind = first.kind if same else "weights"
@@ -99,7 +114,7 @@ def _described(module: torch.nn.Module, name: str, uses: list[Use], called: set[
         bias is not None,
         sum(use.places for use in uses),
     )
-    return Weight(layer, name, turned, bias, len(uses), layer.name in called)
+    return Weight(layer, name, turned, bias, called[layer.name] == len(uses))
 
 
 def _lacks_bias(layer: torch.nn.Module, leaf: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,15 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from edgepack.compress import lockstep
+from edgepack.compress.coupling import Coupled
+from edgepack.compress.lockstep import Halting
 from edgepack.compress.recover import Moments, Sums
-from edgepack.compress.student import Hold
+from edgepack.compress.student import Group, Hold
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays
 
+from . import channels, low_rank
 from .held import Held
 from .layers import Weight, described, tensor
 from .loss import Feature, loss
-from .watching import AllSeen, Watch, step_by_step
+from .watching import halt, input_bytes, inputs, step_by_step
 
 if TYPE_CHECKING:
     from .model import TorchModel
@@ -33,8 +38,9 @@ STACK = 16
 class TorchStudent:
     """See edgepack.compress.student.Student. Raises ModelError where the module has no layers."""
 
-    def __init__(self, original: TorchModel) -> None:
+    def __init__(self, original: TorchModel, taught_by: TorchModel | None = None) -> None:
         self._original = original
+        self._taught_by = taught_by or original
         program = original.form("torch")
         self._teacher = program.module
         try:
@@ -44,22 +50,20 @@ class TorchStudent:
                 f"The module cannot be copied, as compression needs it: {error}.",
                 "Return one that copy.deepcopy takes.",
             ) from error
-        self._weights = {each.layer.name: each for each in described(self._module, program.example)}
-        self.layers = tuple(each.layer for each in self._weights.values())
+        self._look()
         if not self.layers:
             raise ModelError(
                 "The source has no weights that compression can see.",
                 "Give a model that multiplies its inputs with weights.",
             )
-        # its interpreter turns AllSeen into an error of its own
-        self._scripted = any(isinstance(each, torch.jit.ScriptModule) for each in self._module.modules())
         self._held: dict[str, Held] = {}
         self._features: list[str] = []
+        self._coupled: dict[Group, Coupled] = {}
         self._stacks = self._can_stack(program.example)
         self._optimiser: torch.optim.Optimizer | None = None
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
-        return self._original(inputs)
+        return self._taught_by(inputs)
 
     def weight(self, name: str) -> Array:
         weight = self._weights[name]
@@ -75,13 +79,36 @@ class TorchStudent:
 
     def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
         sums = {name: Sums() for name in names}
-        with torch.no_grad():
+        with self._watching():
             for stack in self._stacked(samples):
-                taught = self._inputs_of(self._teacher, names, stack)
-                own = self._inputs_of(self._module, names, stack)
+                taught, own = (inputs(each, self._tensors_of(names, each), stack) for each in self._both)
                 for name in names:
                     sums[name].add(own[name].numpy(), taught[name].numpy())
         return {name: each.moments() for name, each in sums.items()}
+
+    def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
+        for name in names:
+            if self._weights[name].bias is not None:
+                self._bias(self._weights[name])  # a run that is under way would not see one that comes later
+        example = self._original.form("torch").example
+        with self._watching():
+            fed = input_bytes(self._module, self._tensors_of(names, self._module), example)
+            once = [name for name in names if len(fed[name]) == 1]
+            fitting = lockstep.fitting(samples, max(map(max, fed.values())), STACK if self._stacks else 1)
+            teacher, own = (self._tensors_of(once, each) for each in self._both)
+            runs = [
+                (
+                    Halting(partial(halt, self._module, own, stack)),
+                    Halting(partial(halt, self._teacher, teacher, stack)),
+                )
+                for stack in self._stacked(fitting)
+            ]
+            anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
+            with closing(lockstep.moments(names, runs, nullcontext, anew)) as found:
+                yield from found
+
+    def _anew(self, name: str, samples: Sequence[Arrays]) -> Moments:
+        return self.moments([name], samples)[name]
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         with torch.no_grad():
@@ -93,7 +120,8 @@ class TorchStudent:
         self.release()
         chosen = {name: self._weights[name] for name in holds}
         self._held = {name: Held(each.of(self._module), each, holds[name]) for name, each in chosen.items()}
-        self._features = [name for name, each in chosen.items() if each.is_output]
+        own = {name for name, _ in self._taught_by.form("torch").module.named_modules()}
+        self._features = [name for name, each in chosen.items() if each.is_output and name in own]
         trained: dict[int, torch.Tensor] = {
             id(each): each for each in self._module.parameters() if each.dtype == torch.float32
         }
@@ -107,13 +135,14 @@ class TorchStudent:
         assert self._optimiser is not None
         for group in self._optimiser.param_groups:
             group["lr"] = rate
+        by = self._taught_by.form("torch").module
         total = 0.0
         self._optimiser.zero_grad()
         stacks = [batch] if self._stacks else [[sample] for sample in batch]
         for stack in stacks:
             tensors = self._tensors(stack)
             with torch.no_grad():
-                taught, wanted = Feature.record(self._teacher, self._features, tensors)
+                taught, wanted = Feature.record(by, self._features, tensors)
             answers, features = Feature.record(self._module, self._features, tensors)
             value = loss(answers, taught, features, wanted) / len(stacks)
             value.backward()  # type: ignore[no-untyped-call]
@@ -152,6 +181,35 @@ class TorchStudent:
         if self._optimiser and state["optimiser"]:
             self._optimiser.load_state_dict(state["optimiser"])
 
+    def split(self, factors: Mapping[str, tuple[Array, Array]]) -> TorchStudent:
+        module = copy.deepcopy(self._module)
+        for name, (first, second) in factors.items():
+            low_rank.split(module, name, first, second)
+        program = replace(self._original.form("torch"), module=module)
+        try:
+            with torch.no_grad():
+                module(*program.example)
+        except Exception as error:
+            raise ModelError(
+                f"The model does not run with two layers in the place of one: {error}",
+                "Its code looks into a layer; leave that one as it is: --keep-layer NAME. Layers: "
+                + ", ".join(list(factors)[:20]),
+            ) from error
+        return TorchStudent(self._original.with_program(program), self._taught_by)
+
+    def groups(self) -> tuple[Group, ...]:
+        for weight in self._weights.values():
+            if weight.bias is not None:
+                self._bias(weight)  # before its channels are followed, or it would not be found there
+        program = self._original.form("torch")
+        whole = [each.layer for each in self._weights.values() if each.is_output]
+        self._coupled = channels.groups(self._module, program.example, whole)
+        return tuple(self._coupled)
+
+    def slim(self, gone: Mapping[Group, Array]) -> None:
+        channels.slim(self._module, [(self._coupled[group], each) for group, each in gone.items()])
+        self._look()
+
     def model(self) -> TorchModel:
         self.release()
         program = self._original.form("torch")
@@ -172,18 +230,19 @@ class TorchStudent:
             setattr(layer, leaf, torch.nn.Parameter(torch.zeros(weight.layer.shape[0]), requires_grad=False))
         return tensor(self._module, weight.bias)
 
-    def _inputs_of(
-        self, module: torch.nn.Module, names: Sequence[str], tensors: tuple[torch.Tensor, ...]
-    ) -> dict[str, torch.Tensor]:
-        """What layers are fed with, as [places, in]."""
-        own = {name: self._weights[name] for name in names}
-        calls = {name: each.calls for name, each in own.items()}
-        watch = Watch(
-            {name: each.of(module) for name, each in own.items()}, None if self._scripted else calls
-        )
-        with step_by_step(), suppress(AllSeen), watch:
-            module(*tensors)
-        return {name: torch.cat(parts) for name, parts in watch.seen.items()}
+    def _look(self) -> None:
+        """See what weights there are."""
+        found, is_fused = described(self._module, self._original.form("torch").example)
+        self._weights = {each.layer.name: each for each in found}
+        self.layers = tuple(each.layer for each in found)
+        self._watching = step_by_step if is_fused else nullcontext
+
+    @property
+    def _both(self) -> tuple[torch.nn.Module, torch.nn.Module]:
+        return self._teacher, self._module
+
+    def _tensors_of(self, names: Sequence[str], module: torch.nn.Module) -> dict[str, torch.Tensor]:
+        return {name: self._weights[name].of(module) for name in names}
 
     def _tensors(self, stack: Sequence[Arrays]) -> tuple[torch.Tensor, ...]:
         return tuple(

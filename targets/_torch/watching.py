@@ -5,16 +5,18 @@ A linear layer, an attention's projection and a step of an LSTM are all an ``add
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from edgepack.compress.lockstep import Stop
 from edgepack.compress.student import Kind
 
 TURNING = {"t", "transpose", "permute"}
@@ -35,12 +37,14 @@ TABLES = {"embedding", "index", "index_select", "gather"}
 OTHERS = {"mv", "addmv", "baddbmm"}
 """What multiplies weights in another way: then there are weights, and no inputs."""
 
+FUSED = "mkldnn_rnn_layer"
+
 USING = {*LINEAR, *CONVOLUTION, *TABLES, *OTHERS}
 
 
 @contextmanager
 def step_by_step() -> Iterator[None]:
-    """Meanwhile an LSTM computes by the dispatcher's ops, and not as one of oneDNN's, which shows nothing."""
+    """Meanwhile an LSTM computes by the dispatcher's ops, and not as one of oneDNN's (``FUSED``), which shows nothing."""
     was = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
     try:
@@ -79,26 +83,41 @@ class Use:
     places: int = 1
     is_table: bool = False
 
+    @property
+    def bytes(self) -> int:
+        """Of what it is fed with, before that is unfolded."""
+        return int(self.fed[0].nbytes)
 
-class _Tracker(TorchDispatchMode):
-    """Follows some weights through views of them to the ops that use them."""
+    def inputs(self) -> torch.Tensor:
+        """[places, in], as the weight sees them."""
+        return unfolded(*self.fed)
 
-    def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
+
+class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows some weights through views of them to the ops that use them.
+
+    Args:
+        see: is told of every use, before the op computes.
+
+    Attributes:
+        is_fused: there was an op of which no use of weights can be seen.
+    """
+
+    def __init__(self, weights: Mapping[str, torch.Tensor], see: Callable[[Use], object]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._known = {id(each): _View(name, each.ndim) for name, each in weights.items()}
         self._kept: list[Any] = []  # an id is one for as long as its owner lives
-
-    def note(self, use: Use) -> None:
-        raise NotImplementedError
+        self._see = see
+        self.is_fused = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
+        self.is_fused |= name == FUSED
+        for use in self._uses(name, args) if name in USING else ():
+            self._see(use)
+        result = func(*args, **(kwargs or {}))
         if name in MOVING:
             self._follow(name, args, result)
-        elif name in USING:
-            for use in self._uses(name, args, result):
-                self.note(use)
         return result
 
     def _follow(self, name: str, args: Any, result: Any) -> None:
@@ -115,7 +134,7 @@ class _Tracker(TorchDispatchMode):
             self._known[id(part)] = replace(view, is_turned=is_turned)
         self._kept.extend(parts)
 
-    def _uses(self, name: str, args: Any, result: Any) -> Iterator[Use]:
+    def _uses(self, name: str, args: Any) -> Iterator[Use]:
         tensors = {place: each for place, each in enumerate(args) if isinstance(each, torch.Tensor)}
         views = {place: self._known[id(each)] for place, each in tensors.items() if id(each) in self._known}
         at = LINEAR.get(name, (0, 1, 2) if name in CONVOLUTION else (None, None, None))
@@ -130,7 +149,7 @@ class _Tracker(TorchDispatchMode):
                 fed = tensors[at[0]].flatten(0, -2)
                 yield Use(view.name, "linear", not view.is_turned, bias, (fed,), len(fed))
             else:
-                yield _convolution(view.name, args, result, views[2].name if 2 in views else None)
+                yield _convolution(view.name, args, views[2].name if 2 in views else None)
 
 
 def _is_same(whole: torch.Tensor, part: torch.Tensor) -> bool:
@@ -145,63 +164,81 @@ def _turns(name: str, args: Any) -> bool:
     return name == "t" or args[1][0] % 2 == 1
 
 
-def _convolution(name: str, args: Any, result: torch.Tensor, bias: str | None) -> Use:
-    weight, transposed, groups = args[1], args[6], args[8]
-    places = result.numel() // result.shape[1]
+def _convolution(name: str, args: Any, bias: str | None) -> Use:
+    fed, weight, transposed, groups = args[0], args[1], args[6], args[8]
+    if transposed:
+        return Use(name, "weights", groups == 1, places=fed.numel() // fed.shape[1])
+    places = _places(fed, weight, *args[3:6])
+    if weight.ndim > 4:
+        return Use(name, "weights", False, places=places)
     if groups != 1:
-        return Use(name, "depthwise", False, bias, (), places)
-    if transposed or weight.ndim > 4:
-        return Use(name, "weights", transposed, None, (), places)
-    return Use(name, "conv", False, bias, (args[0], weight, *args[3:6]), places)
+        return Use(name, "depthwise", False, bias, (fed,), places)
+    return Use(name, "conv", False, bias, (fed, weight, *args[3:6]), places)
 
 
-class Look(_Tracker):  # type: ignore[no-untyped-call]
-    """Notes all uses, by weight."""
+def _places(fed: torch.Tensor, weight: torch.Tensor, *options: list[int]) -> int:
+    """Of a convolution's output, over the batch."""
+    steps, around, apart = (_each(option, weight) for option in options)
+    sizes = zip(fed.shape[2:], weight.shape[2:], steps, around, apart, strict=True)
+    spans = (
+        (size + 2 * edge - gap * (kernel - 1) - 1) // step + 1 for size, kernel, step, edge, gap in sizes
+    )
+    return len(fed) * math.prod(spans)
+
+
+def _each(option: list[int], weight: torch.Tensor) -> tuple[int, ...]:
+    """A stride, padding or dilation for every dimension; one is given for all."""
+    places = weight.ndim - 2
+    return tuple(option) * (places // len(option))
+
+
+class Look(Watch):  # type: ignore[no-untyped-call]
+    """Notes all uses, by weight, in the order of their first."""
 
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
-        super().__init__(weights)
         self.uses: dict[str, list[Use]] = {}
-
-    def note(self, use: Use) -> None:
-        self.uses.setdefault(use.name, []).append(replace(use, fed=()))
+        super().__init__(weights, lambda use: self.uses.setdefault(use.name, []).append(replace(use, fed=())))
 
 
-class Watch(_Tracker):  # type: ignore[no-untyped-call]
-    """Notes what weights are fed with: [places, in], as a weight sees them.
-
-    Args:
-        weights: of the module that is run.
-        calls: how often each of them is used in one run; without, the run goes to its end.
-
-    Raises:
-        AllSeen: out of the module, once there is all for every weight.
-    """
-
-    def __init__(self, weights: Mapping[str, torch.Tensor], calls: Mapping[str, int] | None = None) -> None:
-        super().__init__(weights)
-        self._left = Counter(calls)
-        self.seen: dict[str, list[torch.Tensor]] = {name: [] for name in weights}
-
-    def note(self, use: Use) -> None:
-        self.seen[use.name].append(unfolded(*use.fed))
-        self._left[use.name] -= 1
-        if sum(self._left.values()) == 0:
-            raise AllSeen
+def input_bytes(
+    module: torch.nn.Module, weights: Mapping[str, torch.Tensor], tensors: tuple[torch.Tensor, ...]
+) -> dict[str, list[int]]:
+    """How much weights are fed with, use by use."""
+    found: dict[str, list[int]] = {name: [] for name in weights}
+    with torch.no_grad(), Watch(weights, lambda use: found[use.name].append(use.bytes)):
+        module(*tensors)
+    return found
 
 
-class AllSeen(Exception):
-    """All that is watched for is there; what comes behind it need not be computed."""
+def inputs(
+    module: torch.nn.Module, weights: Mapping[str, torch.Tensor], tensors: tuple[torch.Tensor, ...]
+) -> dict[str, torch.Tensor]:
+    """What weights are fed with, as [places, in]."""
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in weights}
+    with torch.no_grad(), Watch(weights, lambda use: found[use.name].append(use.inputs())):
+        module(*tensors)
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def halt(
+    module: torch.nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    tensors: tuple[torch.Tensor, ...],
+    stop: Stop,
+) -> None:
+    """Compute, and stop before each use of some weights."""
+    with torch.no_grad(), Watch(weights, lambda use: stop(use.name, lambda: np.asarray(use.inputs()))):
+        module(*tensors)
 
 
 def unfolded(fed: torch.Tensor, weight: torch.Tensor | None = None, *options: list[int]) -> torch.Tensor:
     """[places, in] of what a matrix is fed with, or a convolution: its stride, padding and dilation."""
     if weight is None:
         return fed
-    places = weight.ndim - 2
     kernel = tuple(weight.shape[2:])
-    steps, around, apart = (tuple(each) * (places // len(each)) for each in options)
+    steps, around, apart = (_each(option, weight) for option in options)
     fed = functional.pad(fed, [edge for each in reversed(around) for edge in (each, each)])
-    if places == 1:
+    if len(kernel) == 1:
         fed, kernel, steps, apart = fed.unsqueeze(-2), (1, *kernel), (1, *steps), (1, *apart)
     if kernel == (1, 1):
         seen = fed[:, :, :: steps[0], :: steps[1]].flatten(2)

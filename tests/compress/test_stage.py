@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,23 @@ def test_zeros_are_zeros_in_int8(make: Make, tmp_path: Path) -> None:
     scores = weights(tmp_path / "out")["scores"]
     assert scores.dtype == np.int8
     assert (scores == 0).sum() >= scores.size // 2
+
+
+def test_what_it_was_is_told_beside_what_it_is(make: Make, tmp_path: Path) -> None:
+    told = make(prune=0.5, precision="int8").manifest.compression
+    assert told["weights before"] == told["weights"] == told["macs before"] == told["macs"] == 12 * 16 + 48
+    assert told["bytes before"] == told["bytes"]
+    files = [tmp_path / "out" / name for name in ("model.json", "weights.npz")]
+    assert told["zipped"] == sum(len(zlib.compress(path.read_bytes(), 9)) for path in files)
+    assert told["artifact agreement"] <= told["artifact agreement before"]
+
+
+def test_the_same_again_gives_the_same_bytes(make: Make, tmp_path: Path) -> None:
+    """Times are measured, and so are no part of a bundle."""
+    first = make(prune=0.5).manifest
+    shutil.rmtree(tmp_path / "cache")
+    assert make(prune=0.5).manifest == first
+    assert "latency" not in first.compression
 
 
 def test_layers_get_few_values(make: Make) -> None:
@@ -166,7 +185,7 @@ def test_two_targets_share_what_was_found(
         "--prune", 0.8, "--recover-minutes", 0.02, "--gate", "cosine>=0.5", "--json",
     )  # fmt: skip
     assert ended.code == 0, ended.err
-    assert "agreement" in ended.err
+    assert "agrees with the original" in ended.err
     told = [
         json.loads((Path(each["path"]) / "manifest.json").read_text())["compression"]
         for each in ended.json["bundles"]
@@ -174,5 +193,32 @@ def test_two_targets_share_what_was_found(
     assert told[0] == told[1]
     assert told[0]["zeros"] == 38
     assert told[0]["zipped"] < told[0]["zipped before"]
+    figures = ended.json["bundles"][0]["compression"]
+    assert figures.items() >= told[0].items()
+    assert min(figures[name] for name in ("latency before", "latency", "latency ratio", "bundle zipped")) > 0
     (kept,) = (path for path in (tmp_path / "cache/edgepack/compressed").iterdir() if path.is_dir())
     assert sorted(path.name for path in kept.iterdir()) == ["final.state", "found.json"]
+
+
+def test_a_budget_that_the_gate_forbids_ships_nothing_and_says_how_far_it_came(
+    edgepack: Callable[..., Any], fake: Callable[[str], str]
+) -> None:
+    ended = edgepack(
+        "build", fake("taught"), "--data", fake("many"), "--target", "fake",
+        "--prune", 0.95, "--recover-minutes", 0, "--gate", "cosine>=0.9999",
+    )  # fmt: skip
+    assert ended.code == 1
+    assert "Without compression it is: that agrees with the original to 100.0 %, this to" in ended.err
+    assert "edgepack compress --curve" in ended.err
+    assert not Path("dist").exists()
+
+
+def test_a_gate_that_is_not_met_without_compression_either_is_said_to_be(
+    edgepack: Callable[..., Any], fake: Callable[[str], str]
+) -> None:
+    ended = edgepack(
+        "build", fake("taught"), "--data", fake("many"), "--target", "fake",
+        "--prune", 0.5, "--recover-minutes", 0, "--gate", "sqnr_db>=299",
+    )  # fmt: skip
+    assert ended.code == 1
+    assert "It is not met without compression either." in ended.err

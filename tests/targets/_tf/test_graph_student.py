@@ -84,7 +84,7 @@ def told(model):
 
 
 def test_layers_are_the_constants_that_multiply_in_that_order(network):
-    assert network.student().layers[0].name == "functional_1/stem_1/convolution"
+    assert network.student().layers[0].name.endswith("/stem_1/convolution")
     assert told(network) == [
         ("conv", (8, 27), False, 120),
         ("depthwise", (8, 9), False, 1),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgepack.compress import closed_form, cluster
+from edgepack.compress import closed_form, cluster, low_rank
 from edgepack.compress.closed_form import Amount
+from edgepack.errors import ModelError
 from edgepack.events import Step
 from edgepack.wrap import InputWrap, Wrap
 
@@ -66,7 +67,7 @@ def test_moments_are_those_of_what_the_weights_multiply(model, name):
     student, fed = model.student(), images()
     found = student.moments([name], fed)[name]
     layer = student._found[name].layer
-    inside = keras.Model(student._model.inputs, [layer.input, layer.output])
+    inside = keras.Model(student._function.keep.inputs, [layer.input, layer.output])
     layer.activation = keras.activations.linear
     shown = [inside(each["image"] / 255) for each in fed]
     places = np.concatenate([np.reshape(output, (-1, output.shape[-1])) for _, output in shown])
@@ -163,8 +164,8 @@ def test_weights_that_no_plain_layer_holds_are_seen_too(sequence):
 def test_a_projection_s_moments_are_those_of_what_it_multiplies(sequence):
     student, fed = sequence.student(), sequences()
     found = student.moments(["query", "attention_output"], fed)
-    layer = student._model.get_layer("attend")._output_dense
-    inside = keras.Model(student._model.inputs, student._model.get_layer("words").output)
+    layer = student._function.keep.get_layer("attend")._output_dense
+    inside = keras.Model(student._function.keep.inputs, student._function.keep.get_layer("words").output)
     words = np.concatenate([inside(each["ids"])[0] for each in fed])
     np.testing.assert_allclose(found["query"].gram, words.T @ words / len(words), atol=1e-5)
     assert found["attention_output"].gram.shape == (6, 6)
@@ -187,3 +188,56 @@ def test_sequences_are_made_smaller_too(sequence):
         assert cluster.distinct(weight) <= 16
     np.testing.assert_allclose(student.teach(fed[0])["head"], before, atol=1e-6)
     np.testing.assert_allclose(student.model()(fed[0])["head"], student(fed[0])["head"], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["functional", "nested", "sequential"])
+def test_two_layers_take_the_place_of_one(bench, form, tmp_path: Path):
+    keras.utils.set_random_seed(4)
+    body = [
+        L.Conv2D(24, 3, padding="same", activation="relu", name="stem"),
+        L.Conv2D(32, 3, strides=2, use_bias=False, name="wide"),
+        L.GlobalAveragePooling2D(),
+        L.Dense(40, activation="relu", name="hidden"),
+    ]
+    image = x = keras.Input((12, 10, 3), name="image")
+    if form == "nested":
+        x = keras.Sequential([keras.Input((12, 10, 3)), *body], name="body")(x)
+    else:
+        for each in body:
+            x = each(x)
+    made = keras.Model(image, L.Dense(40, activation="softmax", name="head")(x))
+    if form == "sequential":
+        made = keras.Sequential([image, *body, L.Dense(40, activation="softmax", name="head")])
+    model = bench.adopt(made)
+    fed = [{"image": RNG.normal(size=(1, 12, 10, 3)).astype(np.float32)} for _ in range(40)]
+    before = answer(model, fed[0])
+    student = model.student()
+    factors = low_rank.split(student, student.layers, 0.4, fed, fed[:8])
+    assert factors
+    two = student.split(factors)
+    weights = [sum(each.shape[0] * each.shape[1] for each in own.layers) for own in (student, two)]
+    assert weights[1] <= 0.6 * weights[0]
+    np.testing.assert_allclose(two.teach(fed[0])["head"], before, atol=1e-6)
+    for name, (first, second) in factors.items():
+        np.testing.assert_allclose(two.weight(f"{name}_first"), first, atol=1e-6)
+        student.change(name, (second @ first).astype(np.float32))
+    np.testing.assert_allclose(answer(two, fed[0]), answer(student, fed[0]), atol=1e-5)
+    two.hold({})
+    two.save(tmp_path / "state")
+    np.testing.assert_allclose(answer(two.model(), fed[0]), answer(two, fed[0]), atol=1e-5)
+
+
+def test_a_subclassed_model_s_layers_stay_whole(bench):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.wide = L.Dense(64)
+
+        def call(self, x):
+            return self.wide(x)
+
+    made = Own()
+    made(np.zeros((1, 64), np.float32))
+    student = bench.adopt(made).student()
+    with pytest.raises(ModelError, match="pays in no layer"):
+        low_rank.split(student, student.layers, 0.3, [], [])

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from edgepack.compress import closed_form, cluster
+from edgepack.compress import closed_form, cluster, low_rank
 from edgepack.compress.closed_form import Amount
 from edgepack.compress.student import Hold, Teacher
+from edgepack.errors import ModelError
 from edgepack.events import Step
 
 RNG = np.random.default_rng(0)
@@ -209,7 +210,7 @@ def test_weights_that_no_layer_holds_are_seen_where_they_multiply(bench):
         ("network.steps.weight_hh_l0", "linear", (24, 6), True, 9),
         ("network.cell.weight_ih", "linear", (15, 6), True, 1),
         ("network.cell.weight_hh", "linear", (15, 5), True, 1),
-        ("network.up", "weights", (4, 15), False, 3),
+        ("network.up", "weights", (4, 15), False, 1),
         ("network.mixes", "linear", (7, 4), False, 3),
         ("network.table", "weights", (2, 21), False, 1),
     ]
@@ -281,3 +282,59 @@ def test_tied_weights_are_one_layer(bench):
 
     student = bench.adopt(Tied().eval(), x=((4,), "float32")).student()
     assert [layer.name for layer in student.layers] == ["network.first"]
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.Conv2d(24, 32, 3, stride=2, bias=False)
+        )
+        self.head = nn.Linear(32, 40)
+        self.twice = nn.Linear(40, 40)
+
+    def forward(self, image):
+        x = torch.relu(self.head(torch.relu(self.net(image)).mean((2, 3))))
+        return self.twice(torch.relu(self.twice(x)))
+
+
+def test_two_layers_take_the_place_of_one(bench, tmp_path: Path):
+    model = bench.adopt(Deep().eval(), image=((3, 12, 12), "float32"))
+    student, fed = model.student(), samples(40)
+    assert [layer.name for layer in student.layers if layer.splits] == [
+        "network.net.0", "network.net.2", "network.head", "network.twice",
+    ]  # fmt: skip
+    factors = low_rank.split(student, student.layers, 0.4, fed, fed[:8])
+    assert factors.keys() <= {"network.net.2", "network.twice", "network.head"}
+    made = student.split(factors)
+    weights = [sum(each.shape[0] * each.shape[1] for each in own.layers) for own in (student, made)]
+    assert weights[1] <= 0.6 * weights[0]
+    for name, (first, second) in factors.items():
+        np.testing.assert_allclose(made.weight(f"{name}.0"), first, atol=1e-6)
+        np.testing.assert_allclose(made.weight(f"{name}.1"), second, atol=1e-6)
+        student.change(name, (second @ first).astype(np.float32))
+    np.testing.assert_allclose(made(fed[0])["output"], student(fed[0])["output"], atol=1e-5)
+    np.testing.assert_array_equal(made.teach(fed[0])["output"], model(fed[0])["output"])
+    closed_form.shrink(made, dict.fromkeys(made.layers, Amount(0.2)), fed, Step("compress"))
+    made.hold({layer.name: Hold(made.weight(layer.name) != 0) for layer in made.layers})
+    losses = [made.learn(fed[:16], 1e-3) for _ in range(20)]
+    assert min(losses) < 0.9 * losses[0]
+    made.save(tmp_path / "state")
+    again = model.student().split({name: (0 * a, 0 * b) for name, (a, b) in factors.items()})
+    again.restore(tmp_path / "state")
+    np.testing.assert_allclose(again(fed[0])["output"], made.model()(fed[0])["output"], atol=1e-6)
+
+
+def test_a_network_that_looks_into_its_layers_is_told_which_to_keep(bench):
+    class Looks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide = nn.Linear(64, 64)
+
+        def forward(self, x):
+            return self.wide(x.to(self.wide.weight.dtype))
+
+    student = bench.adopt(Looks().eval(), x=((64,), "float32")).student()
+    factors = {"network.wide": (np.zeros((4, 64)), np.zeros((64, 4)))}
+    with pytest.raises(ModelError, match="keep-layer NAME"):
+        student.split(factors)

@@ -1,0 +1,61 @@
+"""Why nothing was shipped, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .bundle.manifest import Manifest
+from .console import format_bytes
+from .errors import GateError
+from .parity import MAX_DB, LayerParity
+from .spec import Precision
+
+
+def rejection(
+    path: Path, manifest: Manifest, worst: tuple[LayerParity, ...], offered: tuple[Precision, ...]
+) -> GateError:
+    """The error of a bundle whose gate was not met.
+
+    Args:
+        path: where it was put aside.
+        worst: its worst layers.
+        offered: the target's precisions, from the smallest to the closest.
+    """
+    failures = "; ".join(manifest.gate.failures)
+    lines = "".join(f"  {_decibels(layer.sqnr_db):>10}  {layer.name}\n" for layer in worst)
+    closer = offered[offered.index(Precision(manifest.precision)) + 1 :]
+    other = " or ".join(closer[:2])
+    advice = f"Try --precision {other}, or more samples as in real use." if other else ""
+    reached = ""
+    if manifest.compression and manifest.compression["passed before"]:
+        reached, advice = f" {_reached(manifest.compression)}", _less(manifest.compression)
+    elif manifest.compression:
+        reached = " It is not met without compression either."
+    return GateError(
+        f"The gate was not met, so nothing was shipped: {failures}.{reached}",
+        f"See {path}/report.html. {advice}".rstrip(),
+        f"Worst layers, against float32:\n{lines}" if lines else "",
+    )
+
+
+def _reached(found: dict[str, float]) -> str:
+    """The best that compression came to."""
+    agreed, before = 100 * found["artifact agreement"], 100 * found["artifact agreement before"]
+    return (
+        f"Without compression it is: that agrees with the original to {before:.1f} %, this to {agreed:.1f} %, at "
+        f"{format_bytes(int(found['zipped']))} zipped in place of {format_bytes(int(found['zipped before']))}, "
+        f"after {found['minutes']:g} minutes of learning."
+    )
+
+
+def _less(found: dict[str, float]) -> str:
+    """What to do about a budget that is too tight."""
+    more = max(5, round(2 * found["minutes"]))
+    return (
+        f"Ask for less, give more samples as in real use, or --recover-minutes {more}. "
+        "edgepack compress --curve, in place of build, finds what can be asked for."
+    )
+
+
+def _decibels(sqnr: float) -> str:
+    return "not finite" if sqnr <= -MAX_DB else f"{sqnr:.1f} dB"

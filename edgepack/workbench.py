@@ -1,0 +1,91 @@
+"""Where a loaded model becomes an artifact: as it is, made smaller, or in one way after another."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import parity
+from .compress import stage
+from .compress.sizes import zipped
+from .compress.stage import Compressed, Wanted
+from .events import inside, step
+from .judge import Judge, Reference, Trial
+from .layout import channels_last
+from .model import Model
+from .project import Project
+from .records import Records
+from .registry import TargetInfo
+from .samples import SampleSet
+from .target import Target
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What artifacts of one model for one target are made with.
+
+    Attributes:
+        load: the original, afresh: making it smaller uses it up.
+        golden: its answers to the held-back samples.
+        origin: the form of the framework in which it was asked.
+        workdir: an empty folder.
+        elsewhere: gives what the project asks for, made in the original's own framework, where this is another.
+    """
+
+    project: Project
+    info: TargetInfo
+    target: Target
+    load: Callable[[], Model]
+    samples: SampleSet
+    golden: Records
+    origin: str
+    workdir: Path
+    elsewhere: Callable[[], Compressed] | None = None
+
+    def plain(self, model: Model) -> Trial:
+        """The artifact that would ship without compression, and how it compares."""
+        with step("lower original") as running, inside(running):
+            judge = self.lowered(Wanted(), model)
+            build = self.project.build
+            trial = judge.trial(build.precision, self.info.io(build.io))
+            agreement = 100 * parity.agreement(trial.rows[0].outputs)
+            running.detail = f"{zipped(trial.artifact) / 1000:,.1f} kB zipped, {agreement:.1f} % agree"
+        return trial
+
+    def lowered(self, wanted: Wanted, model: Model, plain: Trial | None = None) -> Judge:
+        """The model, made smaller as is wanted and lowered.
+
+        Args:
+            plain: the artifact of the original, to tell what it was before.
+
+        Raises:
+            ModelError: it has no layers, or an op that the target lacks.
+            UsageError: what is wanted cannot be.
+        """
+        if self.elsewhere is not None and wanted == self.project.compression:
+            smaller = self.elsewhere()
+        else:
+            smaller = stage.compress(wanted, model, self.samples, self.golden)
+        turns = self.info.layout == "NHWC" and self.project.build.layout == "auto"
+        turned, samples = (
+            channels_last(smaller.model, self.samples) if turns else (smaller.model, self.samples)
+        )
+        reference = Reference(
+            turned, samples, self.golden, self.origin, {**smaller.found, **(_before(plain) if plain else {})}
+        )
+        workdir = Path(tempfile.mkdtemp(prefix="lowered-", dir=self.workdir))
+        with step("lower"):
+            lowering = self.target.lower(turned, samples.calibration, workdir)
+        return Judge(self.target, lowering, reference, self.project.parity_gate, workdir)
+
+
+def _before(plain: Trial) -> dict[str, float]:
+    """What a manifest tells of the artifact that would ship without compression."""
+    return {
+        "bytes before": plain.artifact.bytes,
+        "zipped before": zipped(plain.artifact),
+        "artifact agreement before": parity.agreement(plain.rows[0].outputs),
+        "passed before": float(not plain.rows[0].failures),
+    }
