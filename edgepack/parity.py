@@ -164,7 +164,7 @@ def cautions(outputs: Mapping[str, Metrics]) -> list[str]:
 
 
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-_METRICS = ("sqnr_db", "max_abs", "cosine", "argmax_agreement")
+METRICS = ("sqnr_db", "max_abs", "cosine", "argmax_agreement")
 
 
 @dataclass(frozen=True)
@@ -226,23 +226,29 @@ class Gate:
 
 def parse_gate(text: str) -> Gate:
     """``"sqnr_db>=20, argmax_agreement>=0.98"`` as a gate. Raises UsageError with the nearest metric."""
+    thresholds = read_thresholds(text)
+    for name in (each.metric for each in thresholds if each.metric not in METRICS):
+        near = get_close_matches(name, METRICS, 1)
+        raise UsageError(
+            f"There is no metric '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
+            f"Metrics: {', '.join(METRICS)}.",
+        )
+    return Gate(thresholds)
+
+
+def read_thresholds(text: str) -> tuple[Threshold, ...]:
+    """The conditions in a text, whatever they are called. Raises UsageError where there is none, or not one."""
     thresholds = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        match = re.fullmatch(r"([a-z0-9_]+)\s*(>=|<=|>|<)\s*(-?[0-9.]+(?:e[+-]?[0-9]+)?)", part)
-        if match is None or not _is_number(match[3]):
+        match = re.fullmatch(r"(\w+)\s*(>=|<=|>|<)\s*(-?[0-9.]+(?:e[+-]?[0-9]+)?)", part)
+        if match is None or match[1].isdigit() or not _is_number(match[3]):
             raise UsageError(
                 f"The gate '{part}' is not understood.", 'Write it as "sqnr_db>=20, argmax_agreement>=0.98".'
-            )
-        if match[1] not in _METRICS:
-            near = get_close_matches(match[1], _METRICS, 1)
-            raise UsageError(
-                f"There is no metric '{match[1]}'." + (f" Did you mean '{near[0]}'?" if near else ""),
-                f"Metrics: {', '.join(_METRICS)}.",
             )
         thresholds.append(Threshold(match[1], match[2], float(match[3])))
     if not thresholds:
         raise UsageError("The gate is empty.", 'Write it as "sqnr_db>=20, argmax_agreement>=0.98".')
-    return Gate(tuple(thresholds))
+    return tuple(thresholds)
 
 
 def _is_number(text: str) -> bool:

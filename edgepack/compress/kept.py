@@ -18,8 +18,8 @@ from ..records import Records
 from ..spec import Array
 from .student import Group, Student
 
-NEWEST = 8
-"""How many results are kept."""
+NEWEST = 24
+"""How many results are kept: those of a whole curve."""
 
 METHOD = 2
 """Counts up when compression or learning is done in another way: what was found before is then not found again."""

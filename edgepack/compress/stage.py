@@ -109,7 +109,9 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
             if groups:
                 channels.slim(student, kept.noted_gone(groups, folder), lesson.looks[:PROOFS])
         after = sizes.layer_sizes(student)
-        found |= {"layers": len(chosen), **sizes.total(before, after)}
+        was = sizes.total(before)
+        found |= {"layers": len(chosen), **sizes.total(after)}
+        found |= {"weights before": was["weights"], "macs before": was["macs"]}
         if wanted.cluster:
             names = {layer.name for layer in chosen}
             found["values a layer"] = max(each.values for each in after if each.name in names)

@@ -27,6 +27,7 @@ from edgepack.spec import Array, Arrays, Signature
 from . import layers as shapes
 from . import low_rank
 from .loss import loss
+from .stacking import can_stack
 
 if TYPE_CHECKING:
     from .._keras.function import Function
@@ -291,18 +292,4 @@ class KerasStudent:
         return [tf.cast(rng.uniform(0, 2, spec.static_shape), spec.dtype) for spec in self._signature.inputs]
 
     def _can_stack(self) -> bool:
-        """Whether two samples computed together give what each gives alone."""
-        example = self._example()
-        if not all(each.shape.rank and each.shape[0] == 1 for each in example):
-            return False
-        alone = self._call(*example)
-        try:
-            both = self._call(*(tf.concat([each, each], 0) for each in example))
-        except Exception:  # a reshape to a batch of 1, say: then one after the other
-            return False
-        return all(
-            one.shape.rank
-            and two.shape[0] == 2 * one.shape[0]
-            and np.allclose(two, tf.concat([one, one], 0), rtol=1e-3, atol=1e-4)
-            for one, two in zip(alone, both, strict=True)
-        )
+        return can_stack(self._call, self._example())
