@@ -53,6 +53,8 @@ metrics = ["top5", "metrics.py:f1"]
 [compress]
 prune = 0.5
 cluster = 32
+prune_channels = 0.3
+low_rank = 0.2
 recover_minutes = 12
 keep = ["stem", "head"]
 
@@ -105,7 +107,7 @@ def test_every_key_arrives() -> None:
         (Asked("top5"), Asked("f1", "metrics.py:f1"), Asked("top1")),
         (Bound("top1", "drop", "<=", 0.5), Bound("f1", "", ">=", 0.9)),
     )
-    assert project.compression == Wanted(0.5, 32, 12.0, ("stem", "head"))
+    assert project.compression == Wanted(0.5, 32, 0.3, 0.2, 12.0, ("stem", "head"))
     assert project.build.targets == ("tflite", "fake")
     assert (project.build.precision, project.build.io) == (Precision.INT16X8, "float")
     assert (project.build.runtime, project.build.layout) == ("litert", "keep")

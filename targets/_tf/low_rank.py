@@ -52,7 +52,7 @@ def split(model: Any, factors: Mapping[int, tuple[Array, Array]]) -> Any:
             bias = [layer.bias.numpy()] if layer.use_bias else []
             own.layers[0].set_weights([first])
             own.layers[1].set_weights([second, *bias])
-        else:
+        elif isinstance(layer, keras.Layer):  # others are operations, without weights
             own.set_weights(layer.get_weights())
     return clone
 

@@ -336,5 +336,6 @@ def test_a_network_that_looks_into_its_layers_is_told_which_to_keep(bench):
 
     student = bench.adopt(Looks().eval(), x=((64,), "float32")).student()
     factors = {"network.wide": (np.zeros((4, 64)), np.zeros((64, 4)))}
-    with pytest.raises(ModelError, match="keep-layer NAME"):
+    with pytest.raises(ModelError, match="does not run with two layers") as caught:
         student.split(factors)
+    assert "--keep-layer NAME. Layers: network.wide" in caught.value.hint
