@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import GateError, ModelError
+from ..errors import GateError
 from ..spec import Array, Arrays
 from .recover import Problem
 from .sensitivity import change, distance, problem
 from .student import Layer, Student
 
-LEAST = 512
-"""Weights that must go where one layer becomes two: an op more, and its scales, take as many bytes in an artifact."""
+LEAST = 2048
+"""Weights that must go where one layer becomes two: an op more, its scales and its names take as many bytes in an artifact."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def split(
         samples: some to ask the student with, which is the teacher still.
 
     Raises:
-        ModelError: no layer pays.
-        GateError: not so many weights can go.
+        GateError: not so many weights can go, with the most that can.
     """
     open_to = [layer for layer in layers if layer.splits and layer.has_inputs]
     moments = student.moments([layer.name for layer in open_to], fed) if open_to else {}
@@ -87,9 +86,9 @@ def split(
     spectra = [spectrum(student, layer, problems[layer.name], ratio, list(samples)) for layer in open_to]
     spectra = [each for each in spectra if len(each.ranks)]
     if not spectra:
-        raise ModelError(
-            "Low rank pays in no layer: two layers are nowhere smaller than one.",
-            "Wide linear layers and convolutions pay; --prune and --cluster do for any weights.",
+        raise GateError(
+            f"Low rank can take no weights: two layers are nowhere {LEAST:,} weights smaller than one.",
+            "It pays in wide linear layers and convolutions; --prune and --cluster do in any.",
         )
     ranks = spend(spectra, sum(layer.shape[0] * layer.shape[1] for layer in layers), ratio)
     return {name: factors(problems[name], rank) for name, rank in ranks.items() if rank}

@@ -41,22 +41,22 @@ def test_all_ranks_give_the_layer_itself() -> None:
 
 
 def test_only_ranks_that_save_enough_are_taken() -> None:
-    errors = np.linspace(1, 0, 65)
-    assert Spectrum(layer("wide", 64, 64), errors).ranks[-1] == (64 * 64 - low_rank.LEAST) // 128
-    assert len(Spectrum(layer("small", 16, 16), errors[:17]).ranks) == 0
+    errors = np.linspace(1, 0, 129)
+    assert Spectrum(layer("wide", 128, 128), errors).ranks[-1] == (128 * 128 - low_rank.LEAST) // 256
+    assert len(Spectrum(layer("small", 48, 48), errors[:49]).ranks) == 0
 
 
 def test_a_price_takes_from_layers_that_mind_least() -> None:
-    flat, steep = np.linspace(1, 0, 65), np.append(np.exp(-np.arange(64.0)), 0)
-    spectra = [Spectrum(layer("flat", 64, 64), flat), Spectrum(layer("steep", 64, 64), steep)]
-    ranks = low_rank.spend(spectra, 2 * 64 * 64, 0.4)
+    flat, steep = np.linspace(1, 0, 129), np.append(np.exp(-np.arange(128.0)), 0)
+    spectra = [Spectrum(layer("flat", 128, 128), flat), Spectrum(layer("steep", 128, 128), steep)]
+    ranks = low_rank.spend(spectra, 2 * 128 * 128, 0.4)
     gone = sum(each.weights(0) - each.weights(ranks[each.layer.name]) for each in spectra)
-    assert gone >= 0.4 * 2 * 64 * 64
+    assert gone >= 0.4 * 2 * 128 * 128
     assert ranks["flat"] == 0
     assert 0 < ranks["steep"] < 20
 
 
 def test_more_than_can_go_is_refused_with_the_most() -> None:
-    spectra = [Spectrum(layer("only", 64, 64), np.linspace(1, 0, 65))]
-    with pytest.raises(GateError, match="48 % of the weights at most"):
-        low_rank.spend(spectra, 2 * 64 * 64, 0.6)
+    spectra = [Spectrum(layer("only", 128, 128), np.linspace(1, 0, 129))]
+    with pytest.raises(GateError, match="49 % of the weights at most"):
+        low_rank.spend(spectra, 2 * 128 * 128, 0.6)

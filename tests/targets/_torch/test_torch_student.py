@@ -290,8 +290,8 @@ class Deep(nn.Module):
         self.net = nn.Sequential(
             nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.Conv2d(24, 32, 3, stride=2, bias=False)
         )
-        self.head = nn.Linear(32, 40)
-        self.twice = nn.Linear(40, 40)
+        self.head = nn.Linear(32, 96)
+        self.twice = nn.Linear(96, 96)
 
     def forward(self, image):
         x = torch.relu(self.head(torch.relu(self.net(image)).mean((2, 3))))
