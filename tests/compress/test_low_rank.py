@@ -43,7 +43,7 @@ def test_all_ranks_give_the_layer_itself() -> None:
 def test_only_ranks_that_save_enough_are_taken() -> None:
     errors = np.linspace(1, 0, 129)
     assert Spectrum(layer("wide", 128, 128), errors).ranks[-1] == (128 * 128 - low_rank.LEAST) // 256
-    assert len(Spectrum(layer("small", 48, 48), errors[:49]).ranks) == 0
+    assert len(Spectrum(layer("small", 44, 44), errors[:45]).ranks) == 0
 
 
 def test_a_price_takes_from_layers_that_mind_least() -> None:
