@@ -24,7 +24,7 @@ def load(reference: str) -> torch.nn.Module:
 
 def main(reference: str, samples_file: str, out_file: str) -> None:
     model = load(reference).eval()
-    samples = np.load(samples_file)["image"]
+    (samples,) = np.load(samples_file).values()
 
     with tempfile.TemporaryDirectory() as folder:
         float32 = f"{folder}/float32.tflite"

@@ -12,12 +12,12 @@ from dataclasses import replace
 from .compress.budget import Budget
 from .compress.lesson import Lesson
 from .compress.stage import Wanted
-from .errors import ModelError
+from .errors import GateError, ModelError
 from .events import inside, step, warn
 from .judge import Judge, Judged, Trial
 from .model import Model
 from .precision.plan import uniform_plan
-from .spec import Arrays
+from .spec import AUTO, Arrays, Precision
 from .workbench import Workbench
 
 
@@ -29,15 +29,21 @@ def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]
         plain: its artifact.
     """
     build, asked = bench.project.build, bench.project.compression
-    allowed = () if plain.rows[0].failures else bench.info.auto
+    hopeless = bench.project.tensors_decide and plain.rows[0].failures
+    allowed = () if hopeless else bench.info.auto
     ladder = [Budget.of(amounts) for amounts in allowed]
     first = _choose(bench, model, ladder)
     for budget in (*ladder[first:], Budget()):
         wanted = budget.on(asked) if budget.amounts else Wanted()
         judge = bench.lowered(wanted, bench.load(), plain)
-        found = judge.judge(build.precision, bench.info.io(build.io))
-        if not found.failures:
-            break
+        try:
+            found = judge.judge(build.precision, bench.info.io(build.io), build.take)
+        except GateError:  # --precision auto found that not even float will do
+            if not budget.amounts:
+                raise
+        else:
+            if not bench.failures(found, judge.reference.model):
+                break
         if budget.amounts:
             warn(f"{budget.flags} did not hold on the held-back samples; something milder is tried.")
     return judge, found
@@ -75,5 +81,7 @@ def _meets(bench: Workbench, budget: Budget, expected: Sequence[Arrays]) -> bool
     except ModelError:  # the method is not for this model; another may be
         return False
     looks = Lesson(judge.reference.samples.calibration, judge.reference.model.signature).looks
-    plan = uniform_plan(judge.lowering, build.precision, bench.info.io(build.io))
+    # what auto finds is no rougher
+    precision = Precision.FLOAT32 if build.precision == AUTO else build.precision
+    plan = uniform_plan(judge.lowering, precision, bench.info.io(build.io))
     return not judge.failures(plan, looks, expected)

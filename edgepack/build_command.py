@@ -74,6 +74,7 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
         "build": {
             "targets": _targets(options["targets"]),
             "precision": options["precision"],
+            "take": options["take"],
             "runtime": options["runtime"],
             "io": options["io"],
             "layout": options["layout"],
@@ -188,7 +189,7 @@ def _print_metrics(console: Console, done: list[Job]) -> None:
             f"{score.artifact - score.original:+.2g}",
             str(score.samples),
             score.against,
-            f"{', '.join(score.asked)} {'passed' if score.passed else 'FAILED'}" if score.asked else "",
+            ("passed" if score.passed else "FAILED") if score.asked else "",
         )
         for job in done
         if job.manifest is not None
@@ -271,4 +272,6 @@ def _as_json(job: Job) -> dict[str, Any]:
             "exceptions": [entry.model_dump() for entry in audit.exceptions],
             "full_int8": audit.full_int8,
         }
+        if manifest.search is not None:
+            table["search"] = manifest.search.model_dump()
     return table

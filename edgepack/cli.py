@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from . import __version__, options
+from .cli_devices import devices
 from .errors import EdgepackError, InternalError, UsageError
 
 # Only what is needed to print help is imported above; a command imports the rest when it runs.
@@ -54,6 +55,23 @@ def build(**given: Any) -> None:
     from . import build_command
 
     sys.exit(build_command.run(given))
+
+
+@cli.command()
+@click.argument("source", required=False)
+@options.build
+@options.as_json
+@options.debug
+def tune(**given: Any) -> None:
+    """What a model can be had for: size, accuracy, speed.
+
+    Tries plans as --precision auto does, and more, and prints those that no
+    other beats in both size and accuracy. Takes what edgepack build takes;
+    --take N builds the plan of that number.
+    """
+    from . import tune_command
+
+    sys.exit(tune_command.run(given))
 
 
 @cli.command()
@@ -152,41 +170,7 @@ def bench(
     bench_command.run(bundles, rounds, threads, html, as_json, debug)
 
 
-@cli.group(invoke_without_command=True)
-@options.as_json
-@click.pass_context
-def devices(context: click.Context, as_json: bool) -> None:
-    """Where bundles can be proven, and what is installed for it."""
-    if context.invoked_subcommand is None:
-        from . import devices_command
-
-        sys.exit(devices_command.run(as_json))
-
-
-@devices.command("install")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--target", "targets", multiple=True, metavar="T", help="For which bundles; repeat. [tflite]")
-@options.as_json
-@options.debug
-def install_devices(names: tuple[str, ...], targets: tuple[str, ...], as_json: bool, debug: bool) -> None:
-    """Install emulated devices into edgepack's cache folder.
-
-    As any user. What devices share is there once.
-    """
-    from . import devices_command
-
-    sys.exit(devices_command.install(names, targets or ("tflite",), as_json))
-
-
-@devices.command("remove")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@options.as_json
-@options.debug
-def remove_devices(names: tuple[str, ...], as_json: bool, debug: bool) -> None:
-    """Remove what only these devices need."""
-    from . import devices_command
-
-    sys.exit(devices_command.remove(names, as_json))
+cli.add_command(devices)
 
 
 @cli.command()

@@ -66,7 +66,7 @@ def _check(project: Project, curve: bool) -> None:
     if curve and not sweep(Budget.given(project.compression)):
         raise UsageError(
             "Every method has its amount, so there is nothing to draw a curve of.",
-            "Leave out --prune, --cluster, or both.",
+            "Leave out the method whose curve you want.",
         )
     if not curve and not project.compression.is_any:
         raise UsageError(

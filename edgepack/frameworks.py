@@ -35,6 +35,7 @@ class FrameworkInfo:
         folder_marks: a folder with one of these files is one of its models.
         modules: the top-level modules whose classes a factory of this framework returns; without the first, nothing works.
         packages: the distributions that it needs.
+        forget_names: the function that makes names which are given one after the other begin anew.
         env: the environment that it must be imported under.
     """
 
@@ -47,6 +48,7 @@ class FrameworkInfo:
     module: str
     extra: str
     stands_in_for: str = ""
+    forget_names: str = ""
     env: dict[str, str] = field(default_factory=dict)
 
     def reads(self, path: Path) -> bool:
@@ -136,6 +138,14 @@ def environment(forms: Sequence[str] = ()) -> dict[str, str]:
     return {key: value for info in chosen for key, value in info.env.items()}
 
 
+def forget_names() -> None:
+    """Let a factory that is called again in this process give its layers the names that they had the first time."""
+    for info in every():
+        module, _, function = info.forget_names.rpartition(".")
+        if module in sys.modules:
+            getattr(sys.modules[module], function)()
+
+
 def load(info: FrameworkInfo) -> Framework:
     """Import the framework's loader. Raises MissingToolError when its extra is not installed."""
     return cast(Framework, imported(f"{info.module}.framework", info.extra, f"A source of {info.title}"))
@@ -154,5 +164,6 @@ def _read(path: Path, module: str) -> FrameworkInfo:
             module=module,
             extra=table["extra"],
             stands_in_for=table.get("stands_in_for", ""),
+            forget_names=table.get("forget_names", ""),
             env=table.get("env", {}),
         )

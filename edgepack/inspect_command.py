@@ -67,6 +67,12 @@ def _show(
     if manifest is not None:
         gate = "passed" if manifest.gate.passed else "NOT PASSED"
         console.line(f"{manifest.bundle_name}, gate {manifest.gate.expression}: {gate}; all hashes as built")
+        for name, score in manifest.metrics.items():
+            unit = f" {score.unit}" if score.unit else ""
+            console.line(
+                f"{name}: {score.artifact:.4g}{unit}, the original's {score.original:.4g}{unit}, against "
+                f"{score.samples} {'labels' if score.against == 'labels' else 'of its own answers'}"
+            )
     console.line(f"{artifact.files[0]}: {format_bytes(artifact.bytes)}, {len(audit.ops)} ops")
     console.line(f"full int8: {'yes' if audit.full_int8 else 'no'}")
     if audit.requires:

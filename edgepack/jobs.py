@@ -9,19 +9,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import frameworks, latency, on_devices, pipeline, readers, registry, sources, worker
+from . import frameworks, latency, on_devices, pipeline, sources, worker
 from .agreement import pairwise
 from .bundle import compose
 from .bundle.manifest import AgreementEntry, Manifest, bundle_name
 from .bundle.writer import Place, folder, put_aside, reserve, scratch_folder, seal, ship
+from .checks import checked, is_recorded_first
 from .devices.device import Device
 from .errors import EdgepackError, UsageError
 from .events import Event, Listener, StepEnded
-from .metrics import evaluation
 from .parity import LayerParity
 from .project import Project
 from .registry import TargetInfo
 from .rejection import rejection
+from .spec import Asked
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Job:
     """
 
     target: str
-    precision: str
+    precision: Asked
     path: Path | None = None
     manifest: Manifest | None = None
     zip_bytes: int | None = None
@@ -74,26 +75,14 @@ def run(
     Raises:
         UsageError: what no target could be built from.
     """
-    sources.check(project.model.source)
-    readers.check(project.data.representative)
-    evaluation.check(project.evaluation)
-    infos = [registry.target(name, project.build.runtime) for name in project.build.targets]
-    registry.check_runtime(project.build.runtime, infos)
-    for info in infos:
-        if project.build.precision not in info.precisions:
-            raise UsageError(
-                f"The target '{info.label}' has no precision '{project.build.precision}'.",
-                f"It has {', '.join(info.precisions)}.",
-            )
+    infos = checked(project)
     asked = on_devices.chosen(project.build.devices, infos)
     with ExitStack() as stack:
         stack.enter_context(folder(Path(project.build.out)))
         drafts = [_reserve(project, info, force, stack) for info in infos]
         recorded = None
         takers = [draft.info for draft in drafts if draft.job.error is None]
-        if len(takers) > 1 or any(
-            sources.is_asked_elsewhere(project.model.source, info.forms) for info in takers
-        ):
+        if takers and is_recorded_first(project, takers):
             shared = stack.enter_context(scratch_folder())
             recorded = _record(project, drafts, shared, lane(""), debug)
         _build_all(project, drafts, recorded, lane, debug, at_once or os.cpu_count() or 1)
@@ -208,11 +197,11 @@ def _build(
 
 
 def _timing(job: Job, listener: Listener) -> Listener:
-    """Notes how long every step takes, and passes events on."""
+    """Notes how long every step takes, all its runs together, and passes events on."""
 
     def listen(event: Event) -> None:
         if isinstance(event, StepEnded):
-            job.seconds[event.name] = round(event.seconds, 3)
+            job.seconds[event.name] = round(job.seconds.get(event.name, 0.0) + event.seconds, 3)
         listener(event)
 
     return listen

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from . import parity
+from .choosing import Chooser
 from .errors import ModelError
 from .events import Step, step, warn
 from .model import Model
-from .precision.plan import uniform_plan
-from .precision.search import Promotions
+from .precision.reasons import explained
+from .precision.search import Search
 from .records import Records, RecordWriter
 from .samples import SampleSet
-from .spec import Arrays, Precision
-from .target import IO, Artifact, Audit, Lowering, Op, Plan, Runner, Target
+from .spec import Arrays, Asked, Precision
+from .target import IO, Artifact, Audit, Lowering, Plan, Runner, Target
 
 LAYER_SAMPLES = 4
 """How many held-back samples the layer-by-layer comparison takes; it keeps every intermediate tensor."""
-
-SEARCH_SAMPLES = 32
-"""How many calibration samples choose precisions; the held-back ones only judge the choice."""
 
 FURTHER_SAMPLES = 4
 """How many held-back samples a further backend answers: plain JavaScript may take seconds for one."""
@@ -84,6 +82,7 @@ class Judged:
         backends: of a user's device, with the reason where the artifact must not run there.
         layers: per op, against the float32 artifact; empty for a float32 artifact.
         cautions: what the metrics do not show by themselves.
+        search: what found the plan, where none was asked for.
     """
 
     artifact: Artifact
@@ -95,6 +94,8 @@ class Judged:
     backends: Mapping[str, str]
     layers: tuple[parity.LayerParity, ...]
     cautions: tuple[str, ...]
+    plan: Plan
+    search: Search | None = None
 
     @property
     def outputs(self) -> Mapping[str, parity.Metrics]:
@@ -106,6 +107,14 @@ class Judged:
         """Why the gate is not met; a further backend that misses it is one that must not be used, and no more."""
         return self.rows[0].failures
 
+    @property
+    def undecided(self) -> Judged:
+        """The same, where another judges whether it ships: here it only has to answer numbers."""
+        finite = parity.Gate(())
+        return replace(
+            self, rows=tuple(replace(row, failures=tuple(finite.failures(row.outputs))) for row in self.rows)
+        )
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -114,6 +123,7 @@ class Judge:
     Attributes:
         gate: what every output must meet.
         workdir: for the artifacts.
+        offered: the precisions that the target has, for a search.
     """
 
     target: Target
@@ -121,24 +131,27 @@ class Judge:
     reference: Reference
     gate: parity.Gate
     workdir: Path
+    offered: Sequence[Precision] = ()
 
-    def judge(self, precision: Precision, io: IO) -> Judged:
-        """The artifact of that precision; where it is weights that are stored in it, with the few that need more a step up.
+    def judge(self, asked: Asked, io: IO, take: int | None = None) -> Judged:
+        """The artifact in a precision; where it is weights that are stored in it, with the few that need more a step up.
+
+        Args:
+            asked: ``auto`` for the best plan that meets the gate, found by trying.
+            take: the number of a plan that was tried, in place of the best.
 
         Raises:
+            GateError: not even float32 meets the gate, so there is nothing to search.
             ModelError: the runtime cannot run the artifact on any backend.
+            UsageError: there is no plan of that number.
         """
-        plan = uniform_plan(self.lowering, precision, io)
-        is_float = precision == Precision.FLOAT32
-        with step("emit"):
-            float32 = self._emit(Plan(Precision.FLOAT32), "float32")
-            artifact = float32 if is_float else self._emit(plan, "artifact")
-        trial = self._best(artifact, plan)
+        chooser = self._chooser(io)
+        chosen = chooser.choose(asked, take)
+        float32, trial = chooser.float32, chosen.trial
         rows = (*trial.rows, *self._further(trial))
-        layers = () if is_float else self._compare_layers(float32, trial)
+        layers = () if trial.artifact is float32 else self._compare_layers(float32, trial)
         for caution in (cautions := tuple(parity.cautions(rows[0].outputs))):
             warn(caution)
-        backends = self._backends(trial.runner, rows)
         return Judged(
             trial.artifact,
             float32,
@@ -146,39 +159,48 @@ class Judge:
             trial.audit,
             trial.answers,
             rows,
-            backends,
+            self._backends(trial.runner, rows),
             layers,
             cautions,
+            chosen.plan,
+            chosen.search,
         )
 
-    def trial(self, precision: Precision, io: IO) -> Trial:
+    def trial(self, asked: Asked, io: IO) -> Trial:
         """The artifact that ``judge`` would ship, and how it compares on the best backend; no more is asked of it."""
-        plan = uniform_plan(self.lowering, precision, io)
-        with step("emit"):
-            artifact = self._emit(plan, "artifact")
-        return self._best(artifact, plan)
+        return self._chooser(io).choose(asked).trial
+
+    def search(self, io: IO) -> Search:
+        """All that there is to try, tried. Raises as ``judge``."""
+        found = self._chooser(io).search(thorough=True)
+        found.run()
+        return found
 
     def failures(
         self, plan: Plan, samples: Iterable[Arrays], expected: Iterable[Arrays], backend: str = ""
     ) -> list[str]:
         """Why a plan does not meet the gate on some samples, the answers to which are expected; empty where it does."""
-        runner = self.target.open(self._emit(plan, "candidate"), backend)
+        runner = self.target.open(self.emit(plan, "candidate"), backend)
         return self.gate.failures(parity.measure(runner, samples, expected))
 
-    def _best(self, artifact: Artifact, plan: Plan) -> Trial:
-        trial = self._try(artifact, plan)
-        return self._promoted(trial, Promotions(self.lowering, plan)) if trial.rows[0].failures else trial
+    def _chooser(self, io: IO) -> Chooser:
+        with step("emit float32"):
+            return Chooser(self, io, self.emit(Plan(Precision.FLOAT32), "float32"))
 
-    def _emit(self, plan: Plan, name: str) -> Artifact:
+    def emit(self, plan: Plan, name: str) -> Artifact:
         folder = self.workdir / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return self.lowering.emit(plan, folder)
 
-    def _try(self, artifact: Artifact, plan: Plan) -> Trial:
-        """Look into an artifact and measure it on the best backend that can run it."""
+    def attempt(self, artifact: Artifact, plan: Plan, why: Mapping[str, str]) -> Trial:
+        """Look into the artifact of a plan and measure it on the best backend that can run it.
+
+        Args:
+            why: what moved an op up, by its name.
+        """
         with step("audit") as auditing:
-            audit = _explained(self.target.audit(artifact), self.lowering, plan)
+            audit = explained(self.target.audit(artifact), self.lowering, plan, why)
             auditing.detail = ", ".join(f"{count} {name}" for name, count in audit.ops_by_precision.items())
         with step("parity") as measuring:
             runner, answers, rows = self._measure(artifact, measuring)
@@ -208,26 +230,6 @@ class Judge:
             for inputs in samples:
                 writer.write(runner(inputs))
         return writer.records
-
-    def _promoted(self, trial: Trial, promotions: Promotions) -> Trial:
-        """Store the fewest weights better that the gate, on calibration samples, asks for; then judge on the held-back."""
-        if not promotions.ops:
-            return trial
-        few = list(islice(self.reference.samples.calibration, SEARCH_SAMPLES))
-        expected = [self.reference.model(inputs) for inputs in few]
-
-        def passes(plan: Plan) -> bool:
-            return not self.failures(plan, few, expected, trial.rows[0].backend)
-
-        with step("choose weights") as choosing:
-            count = promotions.fewest(passes)
-            choosing.detail = f"{count} of {len(promotions.ops)} stored better"
-        while True:
-            plan = promotions.plan(count)
-            trial = self._try(self._emit(plan, "artifact"), plan)
-            if not trial.rows[0].failures or count == len(promotions.ops):
-                return trial
-            count = min(2 * count, len(promotions.ops))
 
     def _further(self, trial: Trial) -> Iterator[Row]:
         """The backends of this machine that were not asked yet.
@@ -271,27 +273,3 @@ class Judge:
             few = islice(self.reference.samples.held_back, LAYER_SAMPLES)
             reference = self.target.open(float32, trial.rows[0].backend)
             return tuple(parity.layer_parity(reference, trial.runner, few))
-
-
-def _explained(audit: Audit, lowering: Lowering, plan: Plan) -> Audit:
-    """The audit, with the reasons that only the plan and the lowering know for ops in another precision than was asked for."""
-    ops = lowering.ops  # as they are now that the plan was emitted: calibration may have shown more limits
-    differ = [op for op in ops if op.name in plan.ops or plan.default in op.limits]
-    if any(
-        op.weight_db for op in ops
-    ):  # only weights are stored in the precision: others have nothing to explain
-        differ = [op for op in differ if op.weight_db]
-    reasons = {op.name: _reason(op, plan) for op in differ}
-    return replace(
-        audit, ops=tuple(replace(op, reason=reasons.get(op.name) or op.reason) for op in audit.ops)
-    )
-
-
-def _reason(op: Op, plan: Plan) -> str:
-    if plan.default not in op.weight_db:
-        return op.limits.get(plan.default, "")
-    asked, kept = op.weight_db[plan.default], op.weight_db[plan.ops[op.name]]
-    return (
-        f"the gate was not met; as {plan.default.value} its weights keep {asked:.0f} dB, "
-        f"as {plan.ops[op.name].value} {kept:.0f}"
-    )

@@ -6,6 +6,7 @@ Times differ from run to run, so they are no part of a bundle, whose bytes must 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -67,19 +68,28 @@ def run(race: Race) -> dict[str, float]:
 
 
 def compare(target: Target, race: Race) -> dict[str, float]:
-    """One thread each; a round asks both, and who is first changes, so that what drifts drifts for both."""
+    """What the two cost; one thread each."""
     meters = [target.meter(each, race.backend, 1) for each in (race.before, race.after)]
-    calls = [_warm(meter, race.inputs) for meter in meters]
-    rounds: list[dict[int, float]] = []
-    start = time.monotonic()
-    while len(rounds) < MIN_ROUNDS or (len(rounds) < MAX_ROUNDS and time.monotonic() - start < 2 * SECONDS):
-        order = (0, 1) if len(rounds) % 2 else (1, 0)
-        rounds.append({which: median(meters[which].time(race.inputs, calls[which])) for which in order})
+    before, after = in_turns(meters, race.inputs)
     return {
-        "latency before": round(1000 * median(each[0] for each in rounds), 6),
-        "latency": round(1000 * median(each[1] for each in rounds), 6),
-        "latency ratio": round(median(each[1] / each[0] for each in rounds), 4),
+        "latency before": round(1000 * median(before), 6),
+        "latency": round(1000 * median(after), 6),
+        "latency ratio": round(median(two / one for one, two in zip(before, after, strict=True)), 4),
     }
+
+
+def in_turns(meters: Sequence[Meter], inputs: Arrays) -> list[list[float]]:
+    """Seconds of a call of each, in every round: a round asks all, in an order that turns, so that what drifts drifts for all."""
+    calls = [_warm(meter, inputs) for meter in meters]
+    found: list[list[float]] = [[] for _ in meters]
+    start, count = time.monotonic(), len(meters)
+    while len(found[0]) < MIN_ROUNDS or (
+        len(found[0]) < MAX_ROUNDS and time.monotonic() - start < count * SECONDS
+    ):
+        first = len(found[0]) + 1
+        for which in ((first + place) % count for place in range(count)):
+            found[which].append(median(meters[which].time(inputs, calls[which])))
+    return found
 
 
 def _warm(meter: Meter, inputs: Arrays) -> int:

@@ -10,7 +10,7 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-PRECISIONS = ("int8", "int8_dynamic", "int16x8", "int16", "float16", "float32")
+PRECISIONS = ("int8", "int8_dynamic", "int16x8", "int16", "float16", "float32", "auto")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 debug = click.option("--debug", is_flag=True, help="Show tracebacks and what the frameworks say.")
@@ -34,7 +34,17 @@ _BUILD = (
         metavar="T",
         help="Where it must run; repeat, or 'all'. [tflite]",
     ),
-    click.option("--precision", type=click.Choice(PRECISIONS), help="[int8]"),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        help="auto: what is smallest and meets the gate, found by trying. [int8]",
+    ),
+    click.option(
+        "--take",
+        type=click.IntRange(1),
+        metavar="N",
+        help="With auto: the plan of that number in edgepack tune. [the best]",
+    ),
     click.option("--runtime", metavar="NAME", help="litert: the page of tfjs around a .tflite, int8 inside."),
     click.option(
         "--io", type=click.Choice(("auto", "float")), help="float: inputs and outputs stay float32. [auto]"
@@ -74,7 +84,7 @@ _BUILD = (
         "--recover-minutes",
         type=float,
         metavar="M",
-        help="How long a compressed model may learn from the original. [5]",
+        help="How long a compressed model may learn from the original. [5, where the gate asks for it]",
     ),
     click.option(
         "--keep-layer", "keep", multiple=True, metavar="NAME", help="A layer not to compress; repeat."

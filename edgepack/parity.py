@@ -6,13 +6,13 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import numpy as np
 
 from .errors import UsageError
-from .spec import Array, Arrays, Precision
+from .spec import Array, Arrays, Asked, Precision
 from .target import Runner
 
 MAX_DB = 300.0
@@ -40,6 +40,7 @@ class Metrics:
         distribution: whether the original's values are class probabilities, decided or not.
         drowned: places along a short last axis with an SQNR below 20 dB, and 20 dB below the whole output's: their values
             are small beside the others', which is all that the other metrics see.
+        places_db: the SQNR of every place along a short last axis; empty for class probabilities.
     """
 
     sqnr_db: float
@@ -50,6 +51,7 @@ class Metrics:
     finite: bool = True
     distribution: bool = False
     drowned: tuple[int, ...] = ()
+    places_db: tuple[float, ...] = ()
 
 
 class Meter:
@@ -110,6 +112,7 @@ class Meter:
             probabilities=bool(places) and self._distribution and 2 * self._decided >= places,
             distribution=bool(places) and self._distribution,
             drowned=self._drowned(sqnr),
+            places_db=self._places_db(),
         )
 
     def _drowned(self, sqnr: float) -> tuple[int, ...]:
@@ -118,6 +121,14 @@ class Meter:
         signal, noise = self._columns
         limit = 10 ** (min(20.0, sqnr - 20) / 10)
         return tuple(int(place) for place in np.flatnonzero((signal > 0) & (signal < limit * noise)))
+
+    def _places_db(self) -> tuple[float, ...]:
+        if self._distribution:
+            return ()
+        signal, noise = self._columns
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.where(noise > 0, 10 * np.log10(signal / noise), MAX_DB)
+        return tuple(float(each) for each in np.clip(found, -MAX_DB, MAX_DB))
 
 
 def measure(
@@ -184,6 +195,15 @@ class Threshold:
         short = f"{self.value:g}"
         return f"{self.metric}{self.comparison}{short if float(short) == self.value else repr(self.value)}"
 
+    @property
+    def stricter(self) -> Threshold:
+        """The same, with half of the error that it allows."""
+        best = {"max_abs": 0.0, "cosine": 1.0, "argmax_agreement": 1.0}
+        half = (
+            (self.value + best[self.metric]) / 2 if self.metric in best else self.value + 20 * math.log10(2)
+        )
+        return replace(self, value=half)
+
     def verdict(self, metrics: Metrics) -> bool | None:
         """Whether it is met; ``None`` where it does not apply."""
         found = getattr(metrics, self.metric)
@@ -200,6 +220,11 @@ class Gate:
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.thresholds))
+
+    @property
+    def stricter(self) -> Gate:
+        """The same, with half of the error that it allows."""
+        return Gate(tuple(each.stricter for each in self.thresholds))
 
     def asked(self, outputs: Mapping[str, Metrics]) -> dict[str, tuple[str, ...]]:
         """By output, the thresholds that apply to it."""
@@ -259,7 +284,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def default_gate(precision: Precision) -> Gate:
+def default_gate(precision: Asked) -> Gate:
     """What a bundle must meet when the user names no gate."""
     if precision == Precision.FLOAT32:
         return Gate((Threshold("sqnr_db", ">=", 60),))

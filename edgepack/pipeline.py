@@ -94,7 +94,8 @@ def build(
         judge, judged = auto.judged(bench, model, plain)
     else:
         judge = bench.lowered(wanted, model, plain)
-        judged = judge.judge(project.build.precision, bench.info.io(project.build.io))
+        judged = judge.judge(project.build.precision, bench.info.io(project.build.io), project.build.take)
+    judged = judged if project.tensors_decide else judged.undecided
     scores = evaluate.artifact(bench.evaluation, judged.runner, judge.reference.model, judged.answers)
     with step("write bundle"):
         report = compose.fill(project, bench.info, bench.target, judge.reference, judged, scores, out)
@@ -123,6 +124,7 @@ def workbench(
     origin = recorded.origin if recorded else None
 
     def source() -> Model:
+        frameworks.forget_names()
         return sources.load(project, info, origin)
 
     if recorded is None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .bundle.manifest import SLUG
-from .compress.prune import MOST
 from .compress.stage import Wanted
 from .errors import UsageError
+from .fields import Chosen, Count, Names, Positive, Share, Values
+from .keys import check_keys, explained, merged, relocate
 from .metrics.request import Request, check_thresholds, request
-from .parity import Gate, default_gate, parse_gate
+from .parity import METRICS, Gate, default_gate, parse_gate
 from .samples import DataRequest
 from .spec import Precision, parse_shape
 from .target import IO
@@ -24,29 +24,6 @@ from .usercode import is_reference
 from .wrap import Activation, Channels, InputWrap, Layout, OutputWrap, Wrap
 
 FILE = "edgepack.toml"
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _as_share(value: object) -> object:
-    """A share of weights that goes, or ``auto``. Raises ValueError."""
-    if value is None or value == "auto":
-        return value
-    try:
-        share = float(str(value))
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= MOST:
-        raise ValueError(f"it takes a share above 0 and at most {MOST}, or auto")
-    return share
-
-
-Values = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-Nonzero = Annotated[float, Field(gt=0)]
-Positive = Annotated[tuple[Nonzero, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-Count = Annotated[int, Field(gt=0)]
 
 
 class Table(BaseModel):
@@ -93,14 +70,15 @@ class DataTable(Table):
     calibration: Count | None = None
     held_back: Count | None = None
     evaluation: str = ""
-    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    metrics: Names = ()
 
 
 class BuildTable(Table):
     """[build]"""
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("tflite",)
-    precision: Precision = Precision.INT8
+    precision: Chosen = Precision.INT8
+    take: Count | None = None
     runtime: str = ""
     io: IO = "auto"
     layout: Literal["auto", "keep"] = "auto"
@@ -112,12 +90,12 @@ class BuildTable(Table):
 class CompressTable(Table):
     """[compress]"""
 
-    prune: Annotated[float | Literal["auto"] | None, BeforeValidator(_as_share)] = None
+    prune: Share = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
     low_rank: Annotated[float, Field(gt=0, lt=1)] | None = None
     prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
-    recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Wanted.recover_minutes
-    keep: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    keep: Names = ()
 
     @property
     def is_auto(self) -> bool:
@@ -186,9 +164,13 @@ class Project(Table):
 
     @property
     def compression(self) -> Wanted:
-        """What is asked for; no amounts where they are to be chosen."""
-        amounts = dict(self.compress)
-        return Wanted(**(amounts | {"prune": None} if self.compress.is_auto else amounts))
+        """What is asked for; no amounts where they are to be chosen.
+
+        The gate goes with it where it decides: a model that was found is found again under another gate.
+        """
+        amounts = dict(self.compress) | ({"prune": None} if self.compress.is_auto else {})
+        gate = self.parity_gate if self.compress.recover_minutes is None else None
+        return Wanted(**amounts, gate=gate)
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:
@@ -197,16 +179,19 @@ class Project(Table):
 
     @property
     def parity_gate(self) -> Gate:
-        """What every output must meet: the user's gate, or the default one of the precision where there is none at all."""
+        """The user's bounds on tensors, or the default gate of the precision."""
         signs = {"sqnr_db": ">=", "cosine": ">=", "argmax_agreement": ">=", "max_abs": "<="}
         given = [
             f"{name}{signs[name]}{value!r}"
             for name, value in self.gate
             if value is not None and name in signs
         ]
-        if given:
-            return parse_gate(", ".join(given))
-        return Gate(()) if self.evaluation.bounds else default_gate(self.build.precision)
+        return parse_gate(", ".join(given)) if given else default_gate(self.build.precision)
+
+    @property
+    def tensors_decide(self) -> bool:
+        """Whether the gate for parity decides what ships; under bounds on task metrics alone it only guides choices."""
+        return not self.evaluation.bounds or bool(set(METRICS) & self.gate.model_fields_set)
 
     @property
     def evaluation(self) -> Request:
@@ -216,7 +201,8 @@ class Project(Table):
     @property
     def gate_expression(self) -> str:
         """All of the gate, as ``--gate`` takes it."""
-        return ", ".join(map(str, (*self.parity_gate.thresholds, *self.evaluation.bounds)))
+        tensors = self.parity_gate.thresholds if self.tensors_decide else ()
+        return ", ".join(map(str, (*tensors, *self.evaluation.bounds)))
 
 
 def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
@@ -234,85 +220,12 @@ def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{file} is not valid TOML: {error}.", "Mend that line.") from error
-        _check_keys(table, Project, str(file))
-        table = _relocate(table, file.parent)
-    _check_keys(flags, Project, "the command line")
+        check_keys(table, Project, str(file))
+        table = relocate(table, file.parent)
+    check_keys(flags, Project, "the command line")
     try:
-        return Project.model_validate(_merge(table, flags))
+        return Project.model_validate(merged(table, flags))
     except ValidationError as error:
         raise UsageError(
-            _explain(error, str(file) if file else "the command line"), "See docs/edgepack.toml.md."
+            explained(error, str(file) if file else "the command line"), "See docs/edgepack.toml.md."
         ) from error
-
-
-def _check_keys(table: Mapping[str, Any], model: type[BaseModel], where: str) -> None:
-    problems: list[str] = []
-    _find_wrong_keys(table, model, "", problems)
-    if problems:
-        raise UsageError(f"{where}: " + " ".join(problems), "See docs/edgepack.toml.md for every key.")
-
-
-def _find_wrong_keys(
-    table: Mapping[str, Any], model: type[BaseModel], path: str, problems: list[str]
-) -> None:
-    for key, value in table.items():
-        if key not in model.model_fields and model.model_config.get("extra") != "allow":
-            near = get_close_matches(key, model.model_fields, 1)
-            problems.append(
-                f"there is no key '{path}{key}'."
-                + (
-                    f" Did you mean '{path}{near[0]}'?"
-                    if near
-                    else f" Keys: {', '.join(model.model_fields)}."
-                )
-            )
-            continue
-        inner = model.model_fields[key].annotation if key in model.model_fields else None
-        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel):
-            _find_wrong_keys(value, inner, f"{path}{key}.", problems)
-        elif key in ("input", "output") and model is Project and isinstance(value, dict):
-            for name, entry in value.items():
-                if isinstance(entry, dict):
-                    inside: type[BaseModel] = InputTable if key == "input" else OutputTable
-                    _find_wrong_keys(entry, inside, f"{key}.{name}.", problems)
-
-
-def _relocate(table: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make the paths in a file's table relative to the current folder."""
-
-    def move(value: object) -> object:
-        if not isinstance(value, str) or not value or (is_reference(value) and ".py:" not in value):
-            return value
-        return str(folder / value) if folder != Path() else value
-
-    for section, key in (
-        ("model", "source"),
-        ("model", "labels"),
-        ("data", "representative"),
-        ("data", "evaluation"),
-        ("build", "out"),
-    ):
-        if isinstance(table.get(section), dict) and key in table[section]:
-            table[section][key] = move(table[section][key])
-    named = table.get("data", {}).get("metrics") if isinstance(table.get("data", {}), dict) else None
-    if isinstance(named, list):
-        table["data"]["metrics"] = [move(each) if ".py:" in str(each) else each for each in named]
-    if isinstance(table.get("build", {}), dict) and folder != Path():
-        table.setdefault("build", {}).setdefault("out", str(folder / "dist"))
-    return table
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both_tables else value
-    return merged
-
-
-def _explain(error: ValidationError, where: str) -> str:
-    lines = []
-    for each in error.errors():
-        key = ".".join(str(part) for part in each["loc"] if not str(part).startswith("function"))
-        lines.append(f"{key}: {each['msg']} (got {each['input']!r}).")
-    return f"{where}: " + " ".join(lines)

@@ -8,7 +8,7 @@ from .bundle.manifest import Manifest
 from .console import format_bytes
 from .errors import GateError
 from .parity import MAX_DB, LayerParity
-from .spec import Precision
+from .spec import AUTO, Precision
 
 
 def rejection(
@@ -23,7 +23,8 @@ def rejection(
     """
     failures = "; ".join(manifest.gate.failures)
     lines = "".join(f"  {_decibels(layer.sqnr_db):>10}  {layer.name}\n" for layer in worst)
-    closer = offered[offered.index(Precision(manifest.precision)) + 1 :]
+    asked = manifest.precision
+    closer = () if asked == AUTO else offered[offered.index(Precision(asked)) + 1 :]
     other = " or ".join(closer[:2])
     advice = f"Try --precision {other}, or more samples as in real use." if other else ""
     reached = ""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import UsageError
 
@@ -36,6 +36,12 @@ class Precision(StrEnum):
     def bits(self) -> int:
         """Of a stored weight."""
         return {"float32": 32, "float16": 16, "int16": 16}.get(self.value, 8)
+
+
+AUTO: Final = "auto"
+"""In place of a precision: the best plan that meets the gate, found by trying."""
+
+Asked = Precision | Literal["auto"]
 
 
 @dataclass(frozen=True)

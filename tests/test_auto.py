@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edgepack import auto, pipeline, registry
+from edgepack.compress.budget import Budget
 from edgepack.errors import UsageError
 from edgepack.events import Event, StepEnded, Warned
 from edgepack.judge import Judge
@@ -82,7 +83,10 @@ def test_other_amounts_beside_it_are_refused(make: Callable[..., Built]) -> None
         make(0.9, cluster=32)
 
 
-def test_every_target_has_budgets_strongest_first() -> None:
+def test_every_target_has_budgets_that_could_be_asked_for() -> None:
     for info in registry.targets().values():
+        assert info.auto, info.name
         for amounts in info.auto:
-            assert set(amounts) <= {"prune", "cluster"}, info.name
+            wanted = load(None, {"compress": dict(amounts)}).compression
+            assert dict(Budget.given(wanted).amounts) == amounts
+    assert registry.target("tfjs", "litert").auto == registry.target("tflite").auto

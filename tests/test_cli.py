@@ -15,7 +15,7 @@ from edgepack import __version__, build_command
 from edgepack.cli import cli
 from edgepack.options import PRECISIONS
 from edgepack.project import Project, load
-from edgepack.spec import Precision
+from edgepack.spec import AUTO, Precision
 
 Run = Callable[..., Any]
 
@@ -165,11 +165,11 @@ def test_completion_knows_the_options(edgepack: Run, workspace: Path) -> None:
 
 
 def test_the_flag_offers_the_precisions_there_are() -> None:
-    assert list(PRECISIONS) == list(Precision)
+    assert list(PRECISIONS) == [*Precision, AUTO]
 
 
 EVERY_FLAG = [
-    "m.keras", "--data", "d.npz", "--target", "fake", "--precision", "int16x8", "--io", "float", "--runtime", "litert", "--layout", "keep",
+    "m.keras", "--data", "d.npz", "--target", "fake", "--precision", "auto", "--take", "2", "--io", "float", "--runtime", "litert", "--layout", "keep",
     "--gate", "sqnr_db>=1,cosine>=0.5,argmax_agreement>=0.5,max_abs<=2,top1_drop<=1", "--out", "o", "--zip", "--name", "n",
     "--model-version", "9", "--labels", "l.txt", "--signature", "s", "--shape", "x=1x2",
     "--input", "x:kind=image,rate=16000,layout=NCHW,channels=bgr,scale=2,offset=1/2/3,mean=4,std=5",

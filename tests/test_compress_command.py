@@ -41,15 +41,8 @@ def test_a_curve_is_a_table_a_page_and_a_command_that_builds_the_smallest(
     done = compress("--curve", "--cluster", 64, "--gate", "cosine>=0.9", "--json")
     assert done.code == 0, done.err
     (curve,) = done.json["curves"]
-    assert [point["budget"].get("prune") for point in curve["points"]] == [
-        None,
-        0.2,
-        0.35,
-        0.5,
-        0.65,
-        0.8,
-        0.9,
-    ]
+    ratios = [point["budget"]["prune"] for point in curve["points"] if point["series"] == "prune"]
+    assert ratios == [0.2, 0.35, 0.5, 0.65, 0.8, 0.9]
     assert all(point["budget"]["cluster"] == 64 for point in curve["points"][1:])
     assert Path(curve["page"]).read_text().startswith("<!DOCTYPE html>")
     assert Path(curve["chart"]).read_text().startswith("<svg")
@@ -65,7 +58,12 @@ def test_a_curve_is_a_table_a_page_and_a_command_that_builds_the_smallest(
     [
         ((), "taught", 2, "no amount is given"),
         (("--prune", "auto"), "taught", 2, "--curve shows what there is to choose from"),
-        (("--curve", "--prune", 0.5, "--cluster", 32), "taught", 2, "nothing to draw"),
+        (
+            ("--curve", "--prune", 0.5, "--cluster", 32, "--prune-channels", 0.1),
+            "taught",
+            2,
+            "nothing to draw",
+        ),
         (("--curve", "--prune", 1.5), "taught", 2, "above 0 and at most 0.95"),
         (("--curve",), "build", 3, "cannot be compressed yet"),
         (("--prune", 0.5, "--keep-layer", "score"), "taught", 2, "Did you mean 'scores'"),

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgepack import judge
-from edgepack.errors import ModelError
+from edgepack.errors import GateError, ModelError, UsageError
 from edgepack.events import Event, StepEnded, Warned
 from edgepack.judge import Judge, Judged, Reference
 from edgepack.parity import parse_gate
 from edgepack.records import Records, RecordWriter
 from edgepack.samples import SampleSet
-from edgepack.spec import Arrays, Precision, Signature
+from edgepack.spec import AUTO, Arrays, Asked, Precision, Signature
 from edgepack.target import Artifact, Audit, AuditOp, Op, Plan
 
 STEPS = {Precision.INT8: 0.2, Precision.INT16: 1e-3, Precision.FLOAT16: 1e-2, Precision.FLOAT32: 0.0}
@@ -110,8 +108,11 @@ def reference(tmp_path: Path) -> Reference:
 
 @pytest.fixture
 def judged(reference: Reference, tmp_path: Path) -> Callable[..., Judged]:
-    def run(products: Any, precision: Precision = Precision.INT8, gate: str = "sqnr_db>=50") -> Judged:
-        return Judge(products, products, reference, parse_gate(gate), tmp_path).judge(precision, "auto")
+    def run(
+        products: Any, asked: Asked = Precision.INT8, gate: str = "sqnr_db>=50", **options: Any
+    ) -> Judged:
+        judge = Judge(products, products, reference, parse_gate(gate), tmp_path, tuple(STEPS))
+        return judge.judge(asked, "auto", **options)
 
     return run
 
@@ -201,13 +202,43 @@ def test_when_better_storage_does_not_help_the_gate_still_refuses(judged: Callab
     assert judged(products).failures
 
 
-def test_an_op_that_the_plan_left_in_float_carries_its_reason_into_the_audit() -> None:
-    ops = (AuditOp("loop", "WHILE", "float32", 4), AuditOp("conv", "CONV", "int8", 4))
-    audit = Audit(ops, Signature((), ()), {}, {}, False)
-    lowering: Any = SimpleNamespace(
-        ops=[SimpleNamespace(name="loop", limits={Precision.INT8: "bodies stay float"}, weight_db={})]
-    )
-    plan = Plan(Precision.INT8, {"loop": Precision.FLOAT32})
-    found = judge._explained(audit, lowering, plan)
-    assert found.ops == (replace(ops[0], reason="bodies stay float"), ops[1])
-    assert found.float_islands == (found.ops[0],)
+def test_auto_takes_the_smallest_that_meets_the_gate_and_tells_what_it_tried(
+    judged: Callable[..., Judged],
+) -> None:
+    products = Products({f"op{i}": 1.0 if i in (2, 5) else 0.001 for i in range(8)})
+    found = judged(products, AUTO, gate="sqnr_db>=40")
+    assert found.failures == ()
+    assert found.plan == Plan(Precision.INT8, dict.fromkeys(("op2", "op5"), Precision.INT16))
+    assert "the gate was not met" in {op.name: op.reason for op in found.audit.ops}["op2"]
+    assert found.search is not None
+    assert "int8, 2 of 8 ops better stored" in [point.name for point in found.search.points]
+
+
+def test_auto_searches_nothing_when_not_even_float32_meets_the_gate(
+    judged: Callable[..., Judged], events: list[Event]
+) -> None:
+    with pytest.raises(GateError, match=r"even float32 misses it: y: sqnr_db is \S+, not >= 50"):
+        judged(Products(broken={"fast": 0.1}), AUTO)
+    assert "try" not in [event.name for event in events if isinstance(event, StepEnded)]
+
+
+def test_what_passes_by_calibration_samples_alone_gives_way_to_what_is_closer(
+    judged: Callable[..., Judged], reference: Reference
+) -> None:
+    """A model that answers calibration samples as int8 does, and held-back ones, by now recorded, as float does."""
+    rough = {f"op{i}": 1 + 0.2 * 0.5 for i in range(2)}
+    model: Any = lambda inputs: answer(inputs, rough)  # noqa: E731
+    products = Products({"op0": 0.5, "op1": 0.5})
+    gate, folder = parse_gate("sqnr_db>=60"), reference.golden.path.parent
+    judge = Judge(products, products, replace(reference, model=model), gate, folder, tuple(STEPS))
+    found = judge.judge(AUTO, "auto")
+    assert found.failures == ()
+    assert found.plan.default == Precision.FLOAT32
+
+
+def test_a_taken_point_is_judged_like_any_other(judged: Callable[..., Judged]) -> None:
+    products = Products({"op0": 1.0})
+    assert judged(products, AUTO, gate="sqnr_db>=40", take=1).failures
+    assert not judged(products, AUTO, gate="sqnr_db>=40", take=2).failures
+    with pytest.raises(UsageError, match="no point 7"):
+        judged(products, AUTO, gate="sqnr_db>=40", take=7)

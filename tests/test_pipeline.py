@@ -173,7 +173,7 @@ def test_every_stage_is_reported_in_the_order_of_the_flow(make: Make, events: li
     make()
     ended = [event for event in events if isinstance(event, StepEnded)]
     assert [event.name for event in ended] == [
-        "load", "samples", "golden", "lower", "emit", "audit", "parity", "compare layers", "write bundle",
+        "load", "samples", "golden", "lower", "emit float32", "emit", "audit", "parity", "compare layers", "write bundle",
     ]  # fmt: skip
     assert all(event.ok for event in ended)
     assert {event.name: event.detail for event in ended}["samples"] == "30 to calibrate, 10 held back"

@@ -51,16 +51,17 @@ evaluation = "labelled/"
 metrics = ["top5", "metrics.py:f1"]
 
 [compress]
+prune_channels = 0.3
 prune = 0.5
 cluster = 32
-prune_channels = 0.3
 low_rank = 0.2
 recover_minutes = 12
 keep = ["stem", "head"]
 
 [build]
 targets = ["tflite", "fake"]
-precision = "int16x8"
+precision = "auto"
+take = 2
 runtime = "litert"
 io = "float"
 layout = "keep"
@@ -107,13 +108,25 @@ def test_every_key_arrives() -> None:
         (Asked("top5"), Asked("f1", "metrics.py:f1"), Asked("top1")),
         (Bound("top1", "drop", "<=", 0.5), Bound("f1", "", ">=", 0.9)),
     )
-    assert project.compression == Wanted(0.5, 32, 0.3, 0.2, 12.0, ("stem", "head"))
+    assert project.compression == Wanted(
+        prune=0.5, prune_channels=0.3, low_rank=0.2, cluster=32, recover_minutes=12.0, keep=("stem", "head")
+    )
     assert project.build.targets == ("tflite", "fake")
-    assert (project.build.precision, project.build.io) == (Precision.INT16X8, "float")
+    assert (project.build.precision, project.build.take, project.build.io) == ("auto", 2, "float")
     assert (project.build.runtime, project.build.layout) == ("litert", "keep")
     assert (project.build.out, project.build.zip) == ("bundles", True)
     assert str(project.parity_gate) == "sqnr_db>=20, cosine>=0.9, argmax_agreement>=0.98, max_abs<=1e-05"
     assert project.gate_expression == f"{project.parity_gate}, top1_drop<=0.5, f1>=0.9"
+
+
+def test_amounts_of_compression_may_be_left_to_the_target() -> None:
+    project = read('[compress]\nprune = "auto"\nkeep = ["stem"]\n')
+    assert project.compress.is_auto
+    assert project.compression == Wanted(keep=("stem",), gate=project.parity_gate)
+    with pytest.raises(UsageError, match="leave out the others"):
+        read('[compress]\nprune = "auto"\nprune_channels = 0.5\n')
+    with pytest.raises(UsageError, match="above 0 and at most 0.95, or auto"):
+        read('[compress]\nprune = "much"\n')
 
 
 def test_devices_are_named_and_added() -> None:
@@ -273,10 +286,26 @@ def test_a_folder_of_samples_makes_inputs_images() -> None:
     assert project.wrap.input("anything") == InputWrap(kind="image")
 
 
-def test_a_gate_of_task_metrics_alone_replaces_the_default_one() -> None:
+def test_a_wrong_metric_in_the_file_is_refused_with_the_nearest_right_one() -> None:
+    with pytest.raises(UsageError, match=r"There is no metric 'sqnr'\. Did you mean 'sqnr_db'\?"):
+        read("[gate]\nsqnr = 1")
+
+
+@pytest.mark.parametrize("metrics", ['"own.py:f1"', '["own.py:f1"]'])
+def test_code_of_a_metric_is_beside_the_file(metrics: str) -> None:
+    project = read(f'[data]\nevaluation = "set.csv"\nmetrics = {metrics}', where="sub/edgepack.toml")
+    assert (project.evaluation.source, project.evaluation.asked) == (
+        "sub/set.csv",
+        (Asked("f1", "sub/own.py:f1"),),
+    )
+
+
+def test_under_a_gate_of_task_metrics_alone_the_default_one_decides_nothing() -> None:
     project = load(None, {"gate": {"top1_drop": 0.5}})
-    assert str(project.parity_gate) == ""
+    assert (project.parity_gate, project.tensors_decide) == (default_gate(Precision.INT8), False)
     assert project.gate_expression == "top1_drop<=0.5"
+    both = load(None, {"gate": {"top1_drop": 0.5, "cosine": 0.9}})
+    assert (both.gate_expression, both.tensors_decide) == ("cosine>=0.9, top1_drop<=0.5", True)
 
 
 def test_a_metric_alone_leaves_the_default_gate() -> None:

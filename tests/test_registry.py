@@ -48,6 +48,7 @@ def test_built_in_targets_and_plugins_are_listed_by_name() -> None:
         drivers={
             "micro": DriverInfo(program=Path(__file__).parent / "fake_plugin/fake_target/run.py", twin="")
         },
+        auto=({"prune": 0.95}, {"prune": 0.8}, {"prune": 0.6}, {"prune": 0.3}, {"cluster": 64}),
     )
 
 

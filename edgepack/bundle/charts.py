@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_POINTS = 2000
+WIDTHS = (("wide", 880), ("narrow", 350))
+"""Of a chart that comes twice, in CSS pixels; the style sheet shows the one that fits."""
+
 STEP_DB = 20  # ten times the error
 LATENCY_UNITS = (("s", 1.0), ("ms", 1e3), ("µs", 1e6))
 
@@ -90,6 +93,34 @@ def scatter_chart(original: Array, artifact: Array) -> str:
         axes.plot((low, high), (low, high), color=MUTED, lw=1, dashes=(4, 3), clip_on=False, zorder=1.5)
         _dots(axes, x, y, ACCENT, 3.2)
         _titles(axes, "original", "this bundle")
+        return _svg(figure)
+
+
+def front_chart(
+    sizes: Sequence[int], sqnr_db: Sequence[float], passed: Sequence[bool], taken: int | None, width: int
+) -> str:
+    """SQNR by size of the plans that a search tried, numbered 1, 2, ...; a ring is one that misses the gate.
+
+    Args:
+        sizes: bytes, ascending.
+        taken: the one that ships, in red, as an index; None where it is not among them.
+        width: in CSS pixels, as for layer_chart.
+    """
+    values = np.clip(np.asarray(sqnr_db, np.float64), -40, 100)
+    low, high = _bounds(values)
+    kilobytes, met = np.asarray(sizes, np.float64) / 1000, np.asarray(passed, bool)
+    right = 1.05 * float(kilobytes.max())
+
+    with _axes(width, 260, left=34, bottom=40, top=24) as (figure, axes):
+        axes.set_xlim(0, right)
+        axes.set_ylim(low - 0.12 * (high - low), high)
+        axes.set_yticks(np.arange(low, high + 1, STEP_DB))
+        axes.step(kilobytes, values, where="post", color=ACCENT, alpha=0.45, lw=1, clip_on=False, zorder=1.5)
+        for place, (x, y) in enumerate(zip(kilobytes, values, strict=True)):
+            _dots(axes, x[None], y[None], BAD if place == taken else ACCENT, 7)
+            _dots(axes, x[None][~met[place, None]], y[None][~met[place, None]], SURFACE, 4)
+        _numbers(axes, list(zip(kilobytes, values, strict=True)), right / width * 13)
+        _titles(axes, "kB; to the left is smaller", "SQNR in dB, on calibration samples; higher is better")
         return _svg(figure)
 
 

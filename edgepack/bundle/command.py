@@ -19,8 +19,9 @@ def command_line(project: Project, target: str, runtime: str, whole_paths: bool 
     compress = project.compress
     shown = str if whole_paths else _short
     words = ["edgepack", "build", shown(model.source), "--data", shown(data.representative)]
-    words += ["--target", target, "--precision", build.precision.value]
+    words += ["--target", target, "--precision", build.precision]
     plain = {
+        "--take": (build.take, None),
         "--runtime": (runtime, ""),
         "--name": (model.name, ""),
         "--model-version": (model.version, defaults.model.version),

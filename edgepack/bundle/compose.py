@@ -21,7 +21,7 @@ from ..project import Project
 from ..registry import TargetInfo
 from ..spec import TensorSpec
 from ..target import Audit, AuditOp, Target
-from . import findings, kit, layers
+from . import findings, front, kit, layers
 from .command import command_line
 from .manifest import (
     AudioEntry,
@@ -148,12 +148,13 @@ def _manifest(
         labels=labels,
         processing=tuple(_processing(project, reference.model)),
         compression=_compression(reference, judged),
+        search=front.entry(judged.search, judged.plan),
         audit=_audit(judged.audit),
         gate=GateEntry(
             expression=project.gate_expression,
             passed=not (judged.failures or scores.failures),
             failures=(*judged.failures, *scores.failures),
-            asked=project.parity_gate.asked(judged.outputs),
+            asked=project.parity_gate.asked(judged.outputs) if project.tensors_decide else {},
         ),
         parity=_parity(judged.rows),
         metrics={name: _score(each) for name, each in scores.by_metric.items()},

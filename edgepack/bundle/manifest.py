@@ -157,6 +157,31 @@ class AuditEntry(Frozen):
     requires: dict[str, str] = {}
 
 
+class PointEntry(Frozen):
+    """A plan that a search tried, by its name; its SQNR is the least of all outputs', on calibration samples."""
+
+    name: str
+    bytes: int
+    sqnr_db: float
+    passed: bool
+    taken: bool
+
+
+class SearchEntry(Frozen):
+    """How ``auto`` came to its plan.
+
+    Attributes:
+        default: the precision of every op but those of ``ops``.
+        tried: how many plans were tried, probes of single ops among them.
+        front: those that no other beat in both bytes and SQNR, smallest first.
+    """
+
+    default: str
+    ops: dict[str, str]
+    tried: int
+    front: tuple[PointEntry, ...]
+
+
 class SourceEntry(Frozen):
     name: str
     sha256: Sha256
@@ -207,6 +232,7 @@ class Manifest(Frozen):
     labels: tuple[str, ...] = ()
     processing: tuple[ProcessingEntry, ...] = ()
     compression: dict[str, float] = {}
+    search: SearchEntry | None = None
     audit: AuditEntry
     gate: GateEntry
     parity: dict[str, ParityEntry]

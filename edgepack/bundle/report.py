@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from ..parity import MAX_DB
 from ..spec import Array, Precision
 from ..target import Audit
-from . import charts, smaller
+from . import charts, front, smaller
 from .manifest import Manifest, TensorEntry
 
 # A report stays well below 2 MB, whatever it is given.
@@ -144,6 +144,7 @@ def render(report: Report) -> str:
         asked=smaller.asked(report.manifest.compression),
         ran=[device for device, entry in report.manifest.parity.items() if not entry.error],
         layer_charts=_layer_charts(report.layers, worst),
+        front_charts=front.charts_of(report.manifest.search),
         scatters=[(scatter.output, _scatter_chart(scatter)) for scatter in report.scatters[:MAX_SCATTERS]],
         pictures=[(picture, *_data_url(picture.pixels)) for picture in report.pictures[:MAX_PICTURES]],
         quantized=bool(QUANTIZED & set(report.audit.ops_by_precision)),
@@ -203,17 +204,16 @@ def _lowest(manifest: Manifest) -> float | None:
     return min(values, default=None)
 
 
-def _layer_charts(
-    layers: tuple[LayerError, ...], worst: tuple[Ranked, ...]
-) -> tuple[tuple[str, Markup], ...]:
+def _layer_charts(layers: tuple[LayerError, ...], worst: tuple[Ranked, ...]) -> front.Charts:
     """A wide and a narrow one, if any; the style sheet shows the one that fits."""
     if not layers:
         return ()
     values = [layer.sqnr_db for layer in layers]
     filled = [layer.precision not in LEFT_FLOAT for layer in layers]
     marked = [item.place - 1 for item in worst[:5]]
-    widths = (("wide", 880), ("narrow", 350))
-    return tuple((name, Markup(charts.layer_chart(values, filled, marked, width))) for name, width in widths)
+    return tuple(
+        (name, Markup(charts.layer_chart(values, filled, marked, width))) for name, width in charts.WIDTHS
+    )
 
 
 def _scatter_chart(scatter: Scatter) -> Markup:

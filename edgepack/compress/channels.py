@@ -20,8 +20,8 @@ from .closed_form import Amount, seen
 from .recover import Moments, Problem
 from .student import Group, Layer, Student
 
-WIDEST = 8192
-"""Inputs of a layer, beyond which its second moments take too much memory; the channels that it reads stay."""
+WIDEST = 4608
+"""Inputs of a layer (512 channels, 3x3), beyond which its problem takes too long; the channels that it reads stay."""
 
 ROUNDS = 64
 """In so many rounds, at most, the channels of a group are put in order."""

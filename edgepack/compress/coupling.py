@@ -9,12 +9,13 @@ concatenation, a flattening or a shuffle is no special case.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..spec import Array
+from .student import Group
 
 NOTHING = 0
 """The number of what is no channel that could go: an input's, a constant's, or one lost sight of."""
@@ -67,6 +68,20 @@ class Coupling:
             else:
                 self._parents[self._root(one)] = self._root(other)
 
+    def met(self, one: Array, other: Array) -> Array:
+        """Two operands, as they broadcast: their channels are the same, unless one has a single value for all of the other's."""
+        count = max(one.ndim, other.ndim)
+        one, other = (each.reshape((1,) * (count - each.ndim) + each.shape) for each in (one, other))
+        shape = np.broadcast_shapes(one.shape, other.shape)
+        for single, rest in ((one, other), (other, one)):
+            varying = [axis for axis in range(count) if not is_constant(rest, axis)]
+            if varying and all(single.shape[axis] == 1 for axis in varying):
+                self.close(single)
+                return np.broadcast_to(rest, shape)
+        one, other = np.broadcast_to(one, shape), np.broadcast_to(other, shape)
+        self.join(one, other)
+        return one
+
     def close(self, channels: Array) -> None:
         """Say that these cannot go."""
         self._closed.update(np.unique(channels).tolist())
@@ -96,6 +111,23 @@ class Coupling:
             self._parents[channel] = self._parents[self._parents[channel]]
             channel = self._parents[channel]
         return channel
+
+
+def is_constant(channels: Array, axis: int) -> bool:
+    """Whether they are the same everywhere along an axis."""
+    return bool((channels == channels.take([0], axis)).all())
+
+
+def proven(
+    groups: dict[Group, Coupled], holds: Callable[[dict[Group, Coupled]], bool]
+) -> dict[Group, Coupled]:
+    """Those of which some can go without a trace, as ``holds`` tries with many at once."""
+    if not groups or holds(groups):
+        return groups
+    if len(groups) == 1:
+        return {}
+    both, half = list(groups.items()), len(groups) // 2
+    return proven(dict(both[:half]), holds) | proven(dict(both[half:]), holds)
 
 
 def _stacked(alike: Iterable[dict[Axis, list[int]]]) -> Coupled:

@@ -12,33 +12,40 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .. import parity
 from ..events import Step, warn
-from ..spec import Arrays
+from ..spec import Array, Arrays
 from . import sensitivity
 from .lesson import Lesson
 from .student import Student
 
 BATCH = 16
-RATE = 1e-4
-"""Adam's, at its highest. The closed form is a good start: ten times as much spoils it (EfficientNet-Lite0)."""
+RATE = 2e-4
+"""Adam's, at its highest, relative to the root mean square of what is moved. The closed form is a good start, and ten times as
+much spoils it at once (EfficientNet-Lite0)."""
+
+NARROWEST = 1e-3
+"""What a rate is relative to at least, so that zeros can become something."""
 
 WARM_UP = 0.03
 """The share of the time in which the rate rises."""
 
+LOOKS = 30
+"""So many times, evenly over the time, the student is looked at and a checkpoint is written; more often where a kill would
+lose more than ``LOOK_SECONDS``."""
+
 LOOK_SECONDS = 30.0
-"""How often the student is asked for its agreement, and a checkpoint is written."""
 
+PATIENCE = 4
+"""After so many looks that brought nothing, learning goes on from the best student at a lower rate."""
 
-@dataclass(frozen=True)
-class Score:
-    """How a student stands; the larger the better, agreement first."""
+FALL = 4.0
+"""By how much the rate falls then."""
 
-    agreement: float
-    closeness: float
-
-    def __gt__(self, other: Score) -> bool:
-        return (self.agreement, self.closeness) > (other.agreement, other.closeness)
+FALLS = 2
+"""After so many falls in a row that brought nothing either, it ends."""
 
 
 @dataclass
@@ -47,58 +54,77 @@ class Progress:
 
     Attributes:
         seconds: spent on learning, in this run and those before it.
-        best: of those that were looked at; the start is one of them.
+        error: the answers' to the looks (see sensitivity.distance) of the best student so far; the start is one.
+        agreement: of the best.
+        idle: looks since the best.
+        falls: of the rate, as nothing came of it, in all.
     """
 
     seconds: float = 0.0
     steps: int = 0
-    agreement: float = -1.0
-    closeness: float = -math.inf
-
-    @property
-    def best(self) -> Score:
-        return Score(self.agreement, self.closeness)
+    error: float = math.inf
+    agreement: float = 0.0
+    idle: int = 0
+    falls: int = 0
 
 
 def distil(student: Student, lesson: Lesson, seconds: float, folder: Path, step: Step) -> Progress:
     """Let the student learn, and leave it as it was at its best.
 
-    A run that was killed goes on from its last checkpoint in ``folder``, at most ``LOOK_SECONDS`` and a step old.
+    The error on the looks decides, as their agreement is too coarse: one of 40 samples is 2.5 %. A run that was killed goes on
+    from its last checkpoint in ``folder``, at most ``LOOK_SECONDS`` and a step old.
 
     Args:
-        seconds: for learning, in all runs together; looking takes some more.
+        seconds: at most, in all runs together.
     """
     best = folder / "best.state"
     taught = [student.teach(inputs) for inputs in lesson.looks]
 
     def look() -> None:
         answers = [student(inputs) for inputs in lesson.looks]
-        found = Score(agreement(answers, taught), -sensitivity.distance(answers, taught))
-        if found > progress.best:
-            progress.agreement, progress.closeness = found.agreement, found.closeness
+        error = sensitivity.distance(answers, taught)
+        progress.idle += 1
+        if progress.steps == 0 or error < progress.error:
+            progress.error, progress.agreement, progress.idle = error, agreement(answers, taught), 0
             student.save(best)
 
     progress = _resumed(student, folder)
     if progress.steps == 0:
         look()
-    looked = progress.seconds
-    while progress.seconds < seconds:
+    looked, every = progress.seconds, min(LOOK_SECONDS, seconds / LOOKS)
+    while progress.seconds < seconds and progress.idle < PATIENCE * (1 + FALLS):
         start = time.monotonic()
         batch = lesson.batch(BATCH, progress.steps)
-        loss = student.learn(batch, rate(progress.seconds / seconds))
+        loss = student.learn(batch, rate(progress.seconds / seconds) / FALL**progress.falls)
         if not math.isfinite(loss):
             warn(f"Learning gave {loss} at step {progress.steps}; the best student so far is kept.")
             break
         progress.steps += 1
         progress.seconds += time.monotonic() - start
-        if progress.seconds - looked >= LOOK_SECONDS or progress.seconds >= seconds:
-            looked = progress.seconds
-            look()
-            student.save(folder / "now.state")
-            _write(progress, folder)
-            step.tell(f"{100 * progress.agreement:.1f} % agree", int(progress.seconds), int(seconds))
+        if progress.seconds - looked < every and progress.seconds < seconds:
+            continue
+        start = time.monotonic()
+        look()
+        if progress.idle and progress.idle % PATIENCE == 0:
+            student.restore(best)
+            progress.falls += 1
+        student.save(folder / "now.state")
+        progress.seconds += time.monotonic() - start
+        looked = progress.seconds
+        _write(progress, folder)
+        step.tell(f"{100 * progress.agreement:.1f} % agree", int(progress.seconds), int(seconds))
     student.restore(best)
     return progress
+
+
+def span(values: Array) -> float:
+    """What a rate is relative to: the root mean square of what is not zero (Shazeer and Stern, Adafactor, 2018)."""
+    moving = values[values != 0]
+    return (
+        max(NARROWEST, float(np.sqrt(np.mean(np.square(moving, dtype=np.float64)))))
+        if moving.size
+        else NARROWEST
+    )
 
 
 def agreement(answers: Iterable[Arrays], taught: Iterable[Arrays]) -> float:

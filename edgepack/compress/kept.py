@@ -21,7 +21,7 @@ from .student import Group, Student
 NEWEST = 24
 """How many results are kept: those of a whole curve."""
 
-METHOD = 2
+METHOD = 3
 """Counts up when compression or learning is done in another way: what was found before is then not found again."""
 
 FOUND, FINAL, GONE, RANKS = "found.json", "final.state", "gone.json", "ranks.json"

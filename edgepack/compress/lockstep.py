@@ -6,8 +6,8 @@ for each, a model of n layers computes n times; stopped at each and then let go 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from threading import Semaphore, Thread
 
 from ..errors import ModelError
@@ -84,43 +84,53 @@ class Halting:
             raise Left
 
 
-def moments(
+Pair = tuple[Halting, Halting]
+"""Of the student and of the teacher, with the same samples."""
+
+
+def walk(
     names: Sequence[str],
-    computations: Sequence[tuple[Halting, Halting]],
-    as_teacher: Callable[[], AbstractContextManager[None]],
-    anew: Mapping[str, Callable[[], Moments]],
-) -> Generator[tuple[str, Moments], None, None]:
-    """Layer by layer, in the order in which they compute; a layer may be changed before the next is asked for.
+    samples: Sequence[Arrays],
+    begin: Callable[[Sequence[str], Sequence[Arrays]], Sequence[Pair]],
+    anew: Callable[[str], Moments],
+    input_bytes: Mapping[str, Sequence[int]],
+    together: int,
+    as_teacher: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[tuple[str, Moments]]:
+    """The moments of layers in the order in which they compute; one may be changed before the next is asked for.
 
     Args:
-        computations: of some samples each, by the student and by the teacher.
+        begin: computations that stop at layers, with samples.
+        anew: the moments of a layer that computes several times for a sample: one stop does not show all that it is fed with.
+        input_bytes: of what a sample feeds each layer, call by call.
+        together: how many samples one computation takes.
         as_teacher: what the teacher computes in.
-        anew: of layers that compute several times for a sample, so that one stop does not show all that they are fed with.
     """
+    once = [name for name in names if len(input_bytes[name]) == 1]
+    pairs = begin(once, _fitting(samples, max(map(max, input_bytes.values())), together))
     try:
         for name in names:
-            if name in anew:
-                yield name, anew[name]()
+            if name not in once:
+                yield name, anew(name)
                 continue
             with as_teacher():
-                taught = [teacher.to(name) for _, teacher in computations]
-            own = [student.to(name) for student, _ in computations]
+                taught = [teacher.to(name) for _, teacher in pairs]
+            own = [student.to(name) for student, _ in pairs]
             sums = Sums()
             for each, other in zip(own, taught, strict=True):
                 sums.add(each(), other())
             yield name, sums.moments()
     finally:
-        for pair in computations:
-            for each_run in pair:
-                each_run.leave()
+        for pair in pairs:
+            for computation in pair:
+                computation.leave()
 
 
-def fitting(samples: Sequence[Arrays], largest: int, together: int) -> Sequence[Arrays]:
+def _fitting(samples: Sequence[Arrays], largest: int, together: int) -> Sequence[Arrays]:
     """As many samples, evenly, as may wait at once.
 
     Args:
         largest: bytes of a layer's input from one sample.
-        together: how many one computation takes.
     """
     count = min(RUNS * together, max(1, MEMORY // (2 * BESIDE * max(1, largest))))
     return samples[:: -(-len(samples) // count)]

@@ -79,6 +79,7 @@ def spend(
     ledger = Ledger(layers)
     wanted = (1 - share) * ledger.left
     gone = [0] * len(groups)
+    taken = []
     for most in ((1 + share) / 2, MOST):
         while ledger.left > wanted:
             steps = []
@@ -90,8 +91,15 @@ def spend(
             if not steps:
                 break
             _, index, more = min(steps)
+            taken.append((index, gone[index]))
             ledger.take(groups[index], more - gone[index])
             gone[index] = more
+    for index, before in reversed(
+        taken
+    ):  # what the last steps saved beyond the budget may be some step's before
+        if ledger.left - ledger.saved(groups[index], before - gone[index]) <= wanted:
+            ledger.take(groups[index], before - gone[index])
+            gone[index] = before
     return gone
 
 

@@ -17,7 +17,7 @@ from .recover import Moments, Problem
 from .student import Layer, Student
 
 SAMPLES = 24
-"""How many samples tell how far the outputs move."""
+"""At most so many samples tell how far the outputs move."""
 
 
 RIDGE = 0.01
@@ -47,6 +47,7 @@ def ratios(
         samples: some to ask the student with.
         stays: rows and columns of every layer, without which it is from now on; shares are of what is left.
     """
+    samples = samples[:: -(-len(samples) // SAMPLES)]
     taught = [student(inputs) for inputs in samples]
     scores = {}
     for layer in layers:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import parity
 from ..errors import ModelError, UsageError
 from ..events import Step, step
 from ..model import Model
@@ -33,6 +34,12 @@ MANY = 512
 PROOFS = 4
 """So many samples must be answered the same by the student without the channels that it does not use."""
 
+MINUTES = 5.0
+"""How long a model may learn, where the gate asks for more than the closed form gives."""
+
+FEWEST_CODES, MOST_CODES = 16, 128
+"""How many values pruned layers may have, from nearly all weights gone to nearly none; int8 has 255."""
+
 FEWEST = 16
 """Calibration samples to learn from."""
 
@@ -45,17 +52,30 @@ class Wanted:
         prune: the share of the layers' weights that go.
         prune_channels: the share of all multiplications that go with whole channels.
         low_rank: the share of the layers' weights that go where two layers take the place of one.
-        cluster: how many values a layer's weights may have.
-        recover_minutes: to learn from the original, after the closed form.
+        cluster: how many values a layer's weights may have; where weights go and it is not told, see ``codes``.
+        recover_minutes: to learn from the original, after the closed form; None for some, where the gate asks for it.
         keep: layers that are left as they are; the first one and depthwise convolutions always are.
+        gate: what the model is to meet.
     """
 
     prune: float | None = None
     cluster: int | None = None
     prune_channels: float | None = None
     low_rank: float | None = None
-    recover_minutes: float = 5.0
+    recover_minutes: float | None = None
     keep: tuple[str, ...] = ()
+    gate: parity.Gate | None = None
+
+    @property
+    def codes(self) -> int:
+        """How many values a layer's weights may have; 0 for any.
+
+        What goes for size goes on: the more weights are set to zero, the less those left need to be told apart, and an app is
+        downloaded compressed.
+        """
+        if self.cluster is not None or self.prune is None:
+            return self.cluster or 0
+        return max(FEWEST_CODES, round(MOST_CODES * (1 - self.prune)))
 
     @property
     def is_any(self) -> bool:
@@ -112,7 +132,7 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
         was = sizes.total(before)
         found |= {"layers": len(chosen), **sizes.total(after)}
         found |= {"weights before": was["weights"], "macs before": was["macs"]}
-        if wanted.cluster:
+        if wanted.codes:
             names = {layer.name for layer in chosen}
             found["values a layer"] = max(each.values for each in after if each.name in names)
         running.detail = summary(found)
@@ -173,7 +193,7 @@ def check(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) -> 
             "Give a torch.nn.Module by a file.py:factory, or build without compression.",
         )
     few = len(samples.calibration)
-    if wanted.recover_minutes and few < FEWEST:
+    if wanted.recover_minutes != 0 and few < FEWEST:
         raise UsageError(
             f"{few} calibration samples are too few to recover from; {FEWEST} are the least.",
             "Give more, 100 or so; or --recover-minutes 0 for the closed form alone.",
@@ -202,10 +222,10 @@ def _made(
     amounts = _shrunk(wanted, student, chosen, groups, lesson, folder, running)
     once = distil.agreement(map(student, held_back), golden)
     progress = distil.Progress()
-    if wanted.recover_minutes:
+    if minutes := _minutes(wanted, student, lesson):
         holds = {layer.name: closed_form.held(student.weight(layer.name), amounts[layer]) for layer in chosen}
         student.hold(holds)
-        progress = distil.distil(student, lesson, 60 * wanted.recover_minutes, folder, running)
+        progress = distil.distil(student, lesson, 60 * minutes, folder, running)
         student.release()
         closed_form.reach(student, holds)
     return {
@@ -218,6 +238,16 @@ def _made(
         "steps": progress.steps,
         "minutes": round(progress.seconds / 60, 2),
     }
+
+
+def _minutes(wanted: Wanted, student: Student, lesson: Lesson) -> float:
+    """How long to learn: as is wanted, or not at all where the gate is met with half of the error that it allows."""
+    if wanted.recover_minutes is not None:
+        return wanted.recover_minutes
+    met = wanted.gate is not None and not wanted.gate.stricter.failures(
+        parity.measure(student, lesson.looks, map(student.teach, lesson.looks))
+    )
+    return 0.0 if met else MINUTES
 
 
 def _shrunk(
@@ -246,7 +276,7 @@ def _shrunk(
         stays = {layer.name: found[layer.name].stays(layer) for layer in chosen}
         ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks, stays)
         found = {name: replace(each, ratio=ratios[name]) for name, each in found.items()}
-    amounts = {layer: replace(found[layer.name], codes=wanted.cluster or 0) for layer in chosen}
+    amounts = {layer: replace(found[layer.name], codes=wanted.codes) for layer in chosen}
     closed_form.shrink(student, amounts, some, running, more)
     student.save(state)
     noted.write_text(json.dumps([asdict(each) for each in amounts.values()]))

@@ -122,7 +122,11 @@ class Student(Protocol):
         ...
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:
-        """One gradient step towards the teacher's outputs and the held layers' outputs; returns the loss before it."""
+        """One gradient step towards the teacher's outputs and the held layers' outputs; returns the loss before it.
+
+        Args:
+            rate: Adam's, times the ``span`` that what it moves has when it is held (see distil).
+        """
         ...
 
     def release(self) -> None:

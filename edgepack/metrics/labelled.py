@@ -96,11 +96,14 @@ def _generator(reference: str, form: Form) -> Iterator[LabelledSample]:
                 f"The label of {sample} is a {type(label).__name__}.",
                 "Give numbers, text, arrays, or lists and dicts of them.",
             )
-        yield (
-            sample,
-            named(inputs, form.inputs, reference, number),
-            as_label(label) if isinstance(label, str) else label,
-        )
+        if isinstance(label, dict):  # by output: some are classes, and some may be other texts
+            label = {
+                name: as_label(each) if isinstance(each, str) and each in as_label.names else each
+                for name, each in label.items()
+            }
+        elif isinstance(label, str):
+            label = as_label(label)
+        yield sample, named(inputs, form.inputs, reference, number), label
 
 
 def _is_plain(label: Any) -> bool:

@@ -17,14 +17,11 @@ import numpy as np
 from ..spec import Array
 
 EXPONENTS = (0.25, 0.5, 0.75, 1.0)
-MOST = 64.0
+MOST = 16.0
 """By how much a channel is multiplied at most: one that is silent on these samples need not be on others."""
 
 STEPS = 4
 """Scales there are from one power of two to the next."""
-
-MARGIN = 1.5
-"""By how much other samples may exceed what these hold in a channel, before a bound that was scaled too cuts them off."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +31,10 @@ class Values:
     Attributes:
         peak: the greatest absolute value, [channels].
         power: the mean square, [channels].
-        bound: of an activation that cuts values off; 0 for none.
     """
 
     peak: Array
     power: Array
-    bound: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,11 +53,7 @@ class Reader:
 def scales(tensors: Sequence[Values], readers: Sequence[Reader], levels: int = 255) -> Array:
     """What to multiply the channels by where they are made, [channels], all at least 1; ones, where nothing helps."""
     relative = np.max([each.peak / max(float(each.peak.max()), 1e-30) for each in tensors], axis=0)
-    relative = np.minimum(MARGIN * relative, 1)
-    room = np.minimum(1 / np.maximum(relative, 1 / MOST), MOST)
-    for each in tensors:
-        if each.bound:
-            room = np.minimum(room, np.maximum(each.bound / np.maximum(MARGIN * each.peak, 1e-30), 1))
+    room = 1 / np.maximum(relative, 1 / MOST)
     silent = relative < 1e-6
     candidates = [np.where(silent, 1.0, _stepped(room**exponent)) for exponent in EXPONENTS]
     plain = np.ones_like(room)

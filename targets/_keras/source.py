@@ -139,7 +139,7 @@ def _function(model: keras.Model, request: LoadRequest) -> Function:
         named = keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name=spec.name)
         model = keras.Sequential([named, *model.layers], name=model.name)
     if getattr(model, "inputs", None):
-        return _symbolic(model)
+        return symbolic(model)
     return _subclassed(model, request)
 
 
@@ -150,9 +150,9 @@ def _compute_in_float32(model: keras.Model) -> None:
             layer.dtype_policy = keras.DTypePolicy("float32")
 
 
-def _symbolic(model: keras.Model) -> Function:
+def symbolic(model: keras.Model) -> Function:
     """Functional and sequential models know their inputs, in whatever structure they were given."""
-    names = {id(tensor): _input_name(tensor) for tensor in model.inputs}
+    names = {id(tensor): input_name(tensor) for tensor in model.inputs}
     inputs = tuple(
         TensorSpec(names[id(t)], tuple(t.shape), keras.backend.standardize_dtype(t.dtype))
         for t in model.inputs
@@ -174,7 +174,7 @@ def _output_names(model: keras.Model) -> tuple[str, ...]:
     return () if isinstance(model.output, dict) else tuple(model.output_names)
 
 
-def _input_name(tensor: Any) -> str:
+def input_name(tensor: Any) -> str:
     """The name that the user gave; Keras numbers unnamed tensors, the input layer's name is steadier."""
     if not tensor.name.startswith("keras_tensor"):
         return str(tensor.name)

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from edgepack.compress.recover import Moments
+from edgepack.compress.student import Group
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Arrays
 
@@ -88,7 +89,13 @@ class GraphStudent(KerasStudent):
 
     def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
         for name in names:
-            yield name, self._anew(name, samples)
+            yield name, self.moments([name], samples)[name]
+
+    def groups(self) -> tuple[Group, ...]:
+        raise ModelError(
+            "Channels cannot be removed from a graph of TensorFlow's.",
+            "Give the Keras model itself, or use --prune or --cluster.",
+        )
 
     def _ops(self, name: str) -> list[Any]:
         return [self._run.graph.get_operation_by_name(each) for each in self._found[name].ops]

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -72,6 +72,17 @@ class Weight(Matrix):
         if not self.is_fed:
             return "weights"
         return "conv" if isinstance(self.layer, CONVOLUTIONS) else "linear"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the kernel is a dense layer's or a convolution's."""
+        return self.is_fed and not isinstance(self.layer, L.EinsumDense)
+
+    def in_place_of(self, layer: Any) -> Weight:
+        """The same of a layer that took this one's place, if one did."""
+        if layer is None or not self.is_plain:
+            return self
+        return replace(self, variable=layer.kernel, layer=layer)
 
     @property
     def takes_shift(self) -> bool:

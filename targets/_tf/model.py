@@ -42,7 +42,7 @@ class TFModel:
         scalings: Mapping[str, Affine],
         processing: tuple[tuple[str, str, Where], ...],
         notes: tuple[str, ...],
-        rebuild: Callable[..., TFModel],
+        rebuild: Callable[[Function | None], TFModel],
     ) -> None:
         self.name = name
         self.signature = frozen.signature
@@ -111,9 +111,7 @@ def build(function: Function, request: LoadRequest) -> TFModel:
         graph.scalings,
         wrapped.processing,
         tuple(notes),
-        rebuild=lambda made=None: build(
-            keras_source.function(made, replace(request, weights=None)) if made else function, request
-        ),
+        rebuild=lambda other: build(other or function, request),
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a model computes several samples at once as it does each."""
+"""Whether a Keras model can compute several samples together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def can_stack(call: Callable[..., list[Any]], example: Sequence[Any]) -> bool:
+def can_stack(call: Callable[..., Sequence[Any]], example: Sequence[Any]) -> bool:
     """Whether two samples computed together give what each gives alone."""
     if not all(each.shape.rank and each.shape[0] == 1 for each in example):
         return False

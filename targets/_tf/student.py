@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,13 +20,16 @@ import numpy as np
 import tensorflow as tf
 
 from edgepack.compress import cluster, lockstep
-from edgepack.compress.lockstep import Halting, Stop
+from edgepack.compress.distil import span
+from edgepack.compress.lockstep import Halting, Pair, Stop
 from edgepack.compress.recover import Moments, Sums
-from edgepack.compress.student import Hold
+from edgepack.compress.student import Group, Hold
 from edgepack.spec import Array, Arrays, Signature
 
+from .._keras.source import symbolic
 from . import layers as shapes
 from . import low_rank
+from .channels import Channels
 from .loss import loss
 from .stacking import can_stack
 
@@ -41,7 +45,7 @@ class KerasStudent:
     """See edgepack.compress.student.Student.
 
     Args:
-        rebuild: the model of the same layers, or of another Keras model's.
+        rebuild: the model of the same function, or of another.
         taught_by: one that is the teacher still, where this one's layers are others.
     """
 
@@ -49,7 +53,7 @@ class KerasStudent:
         self,
         function: Function,
         signature: Signature,
-        rebuild: Callable[..., TFModel],
+        rebuild: Callable[[Function | None], TFModel],
         taught_by: KerasStudent | None = None,
     ) -> None:
         self._function, self._signature, self._rebuild = function, signature, rebuild
@@ -68,11 +72,14 @@ class KerasStudent:
         self._taught_by = taught_by
         self._variables, self._trainable = list(variables), list(trainable)
         self._original = [each.numpy() for each in self._variables]
-        self._stacks = self._can_stack()
+        self._together = STACK if self._can_stack() else 1
         self._holds: dict[str, Hold] = {}
         self._optimiser: Any = None
         self._shadows: dict[str, Any] = {}
+        self._spans: list[float] = []
         self._graphs: dict[tuple[str, ...], Any] = {}
+        self._channels: Channels | None = None
+        self._slim: TFModel | None = None
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
         if self._taught_by is not None:
@@ -104,36 +111,43 @@ class KerasStudent:
     def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
         layers = {name: self._found[name].layer for name in names}
         chosen = {id(layer): name for name, layer in layers.items()}
-        with shapes.watching(list(layers.values())) as seen:
-            self._call(*self._example())
-        calls = {chosen[each]: [tf.size(fed) for fed, _ in noted] for each, noted in seen.items()}
-        once = [name for name in names if len(calls[name]) == 1]
-        largest = 4 * max(int(max(each)) for each in calls.values())
-        fitting = lockstep.fitting(samples, largest, STACK if self._stacks else 1)
         own = threading.local()
 
-        def halt(layer: Any, fed: Any, compute: Callable[[], Any]) -> Any:
-            if hasattr(own, "stop"):  # another thread computes for itself meanwhile
-                name = chosen[id(layer)]
+        def at(layer: Any, fed: Any, compute: Callable[[], Any]) -> Any:
+            name = chosen[id(layer)]
+            if name in getattr(own, "once", ()):  # else it is this thread that computes something meanwhile
                 own.stop(name, lambda: shapes.unfolded(layer, fed, self._widths[name]).numpy())
             return compute()
 
-        def run(stack: list[Any], stop: Stop) -> None:
-            own.stop = stop
+        def run(once: Sequence[str], stack: list[Any], stop: Stop) -> None:
+            own.once, own.stop = once, stop
             self._call(*stack)
 
-        runs = [
-            (Halting(partial(run, stack)), Halting(partial(run, stack))) for stack in self._stacked(fitting)
-        ]
-        anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
-        found = lockstep.moments(names, runs, self._as_teacher, anew)
-        with shapes.calling([layers[name] for name in once], halt), closing(found):
-            yield from found
+        def begin(once: Sequence[str], some: Sequence[Arrays]) -> list[Pair]:
+            def halting(stack: list[Any]) -> Halting:
+                return Halting(partial(run, once, stack))
 
-    def _anew(self, name: str, samples: Sequence[Arrays]) -> Moments:
-        return self.moments([name], samples)[name]
+            return [(halting(stack), halting(stack)) for stack in self._stacked(some)]
+
+        def anew(name: str) -> Moments:
+            return self.moments([name], samples)[name]
+
+        sizes = self._input_bytes(names)
+        with shapes.calling(list(layers.values()), at):
+            yield from lockstep.walk(names, samples, begin, anew, sizes, self._together, self._as_teacher)
+
+    def _input_bytes(self, names: Sequence[str]) -> dict[str, list[int]]:
+        layers = [self._found[name].layer for name in names]
+        with shapes.watching(layers) as seen:
+            self._call(*self._example())
+        return {
+            name: [int(tf.size(fed)) * fed.dtype.size for fed, _ in seen[id(layer)]]
+            for name, layer in zip(names, layers, strict=True)
+        }
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
+        if self._slim:
+            return self._slim(inputs)
         outputs = self._answer(self._tensors([inputs]))
         return {
             spec.name: value.numpy() for spec, value in zip(self._signature.outputs, outputs, strict=True)
@@ -144,24 +158,32 @@ class KerasStudent:
         self._shadows = {name: keras.Variable(self._found[name].variable) for name in holds}
         self._optimiser = keras.optimizers.Adam(global_clipnorm=1.0)
         self._optimiser.build(self._moved())
+        self._spans = [span(each.numpy()) for each in self._moved()]
 
     def release(self) -> None:
         self._holds, self._shadows, self._optimiser = {}, {}, None
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:
-        stacks = [batch] if self._stacks else [[sample] for sample in batch]
-        total, sums = 0.0, None
+        stacks = [batch] if self._together > 1 else [[sample] for sample in batch]
+        total, sums = 0.0, [0.0] * len(self._spans)
         for stack in map(self._tensors, stacks):
             taught, wanted = self._taught(stack)
             value, gradients = self._gradients(stack, taught, wanted)
             total += float(value) / len(stacks)
-            parts = [each / len(stacks) for each in gradients]
-            sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
+            sums = [a + b / len(stacks) for a, b in zip(sums, gradients, strict=True)]
         if np.isfinite(total):
             self._optimiser.learning_rate = rate
-            self._optimiser.apply(sums, self._moved())
+            self._step(sums)
             self._show()
         return total
+
+    def _step(self, gradients: Sequence[Any]) -> None:
+        """Adam's step does not depend on the gradient's size, so what it moves is scaled afterwards."""
+        moved = self._moved()
+        before = [tf.identity(each.value) for each in moved]
+        self._optimiser.apply(gradients, moved)
+        for each, old, relative in zip(moved, before, self._spans, strict=True):
+            each.assign(old + relative * (each.value - old))
 
     def save(self, path: Path) -> None:
         moving = [*self._shadows.values(), *(self._optimiser.variables if self._optimiser else [])]
@@ -178,12 +200,24 @@ class KerasStudent:
 
     def split(self, factors: Mapping[str, tuple[Array, Array]]) -> KerasStudent:
         own = {id(self._found[name].layer): pair for name, pair in factors.items()}
-        made = self._rebuild(low_rank.split(self._function.keep, own))
+        made = self._rebuild(symbolic(low_rank.split(self._function.keep, own)))
         return made.student(self)
+
+    def groups(self) -> tuple[Group, ...]:
+        plain = {name: own.layer for name, own in self._found.items() if own.is_plain}
+        self._channels = Channels(self._function.keep, plain, self._signature)
+        return tuple(self._channels.groups)
+
+    def slim(self, gone: Mapping[Group, Array]) -> None:
+        assert self._channels is not None
+        slim, anew = self._channels.slim(gone)
+        self._slim = self._rebuild(symbolic(slim))
+        self._found = {name: own.in_place_of(anew.get(id(own.layer))) for name, own in self._found.items()}
+        self.layers = tuple(replace(each, shape=self.weight(each.name).shape) for each in self.layers)
 
     def model(self) -> TFModel:
         self.release()
-        return self._rebuild()
+        return self._slim or self._rebuild(None)
 
     def _moved(self) -> list[Any]:
         """What learning moves: the shadow in place of a held kernel."""
@@ -284,7 +318,7 @@ class KerasStudent:
 
     def _stacked(self, samples: Iterable[Arrays]) -> Iterator[list[Any]]:
         rest = iter(samples)
-        while stack := list(islice(rest, STACK if self._stacks else 1)):
+        while stack := list(islice(rest, self._together)):
             yield self._tensors(stack)
 
     def _example(self) -> list[Any]:

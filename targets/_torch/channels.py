@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgepack.compress.coupling import Axis, Coupled
+from edgepack.compress.coupling import Axis, Coupled, proven
 from edgepack.compress.student import Group, Layer
 from edgepack.spec import Array
 
@@ -25,7 +25,10 @@ NORMALISATIONS = torch.nn.modules.batchnorm._NormBase
 def groups(
     module: torch.nn.Module, example: tuple[torch.Tensor, ...], layers: Sequence[Layer]
 ) -> dict[Group, Coupled]:
-    """Channels that only layers read, and that the module does without once these do not use them; in a fixed order."""
+    """Channels that only layers read, in a fixed order.
+
+    Tried: a module's code may have sizes of its own, which tell only when it computes without some channels.
+    """
     follow = Follow(module)
     with torch.no_grad(), follow:
         follow.finish(module(*example))
@@ -38,7 +41,7 @@ def groups(
         known = all(place.axis == 1 and place.owner in owned for place in reading)
         if reading and known and len(coupled.places[reading[0]]) > 1:
             found[_group(coupled, reading, owned, owners)] = coupled
-    return _proven(module, example, found)
+    return proven(found, lambda some: _holds(module, example, some))
 
 
 def _group(
@@ -56,18 +59,6 @@ def _group(
         if place.owner in owned and place.axis == 0
     }
     return Group(rows, columns)
-
-
-def _proven(
-    module: torch.nn.Module, example: tuple[torch.Tensor, ...], found: dict[Group, Coupled]
-) -> dict[Group, Coupled]:
-    """Those of which half can go without a trace; others meet a size that is written down in the module's code, say."""
-    if not found or _holds(module, example, found):
-        return found
-    if len(found) == 1:
-        return {}
-    both, half = list(found.items()), len(found) // 2
-    return _proven(module, example, dict(both[:half])) | _proven(module, example, dict(both[half:]))
 
 
 def _holds(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -156,25 +155,11 @@ class Follow(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return None
         total = self._of(operands[0])
         for each in operands[1:]:
-            total = self._met(total, self._of(each))
+            total = torch.from_numpy(self.coupling.met(total.numpy(), self._of(each).numpy()).copy())
         return total.expand(result.shape)
 
     def _is_matrix(self, tensor: Any) -> bool:
         return id(tensor) in self._matrices
-
-    def _met(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """Two operands: their channels are the same, unless one has a single value for all of the other's."""
-        count = max(one.ndim, other.ndim)
-        one, other = (each.reshape((1,) * (count - each.ndim) + each.shape) for each in (one, other))
-        shape = np.broadcast_shapes(one.shape, other.shape)
-        for single, rest in ((one, other), (other, one)):
-            varying = [axis for axis in range(count) if not _is_constant(rest, axis)]
-            if varying and all(single.shape[axis] == 1 for axis in varying):
-                self.coupling.close(single.numpy())
-                return rest.expand(shape)
-        one, other = one.expand(shape), other.expand(shape)
-        self._join(one, other)
-        return one
 
     def _computed_along(self, given: dict[str, Any], func: Any, result: Any) -> Companion | None:
         own = self._of(given["self"])

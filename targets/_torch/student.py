@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -16,7 +16,8 @@ import torch
 
 from edgepack.compress import lockstep
 from edgepack.compress.coupling import Coupled
-from edgepack.compress.lockstep import Halting
+from edgepack.compress.distil import span
+from edgepack.compress.lockstep import Halting, Pair
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Group, Hold
 from edgepack.errors import ModelError
@@ -59,7 +60,7 @@ class TorchStudent:
         self._held: dict[str, Held] = {}
         self._features: list[str] = []
         self._coupled: dict[Group, Coupled] = {}
-        self._stacks = self._can_stack(program.example)
+        self._together = STACK if self._can_stack(program.example) else 1
         self._optimiser: torch.optim.Optimizer | None = None
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
@@ -90,25 +91,22 @@ class TorchStudent:
         for name in names:
             if self._weights[name].bias is not None:
                 self._bias(self._weights[name])  # a run that is under way would not see one that comes later
-        example = self._original.form("torch").example
-        with self._watching():
-            fed = input_bytes(self._module, self._tensors_of(names, self._module), example)
-            once = [name for name in names if len(fed[name]) == 1]
-            fitting = lockstep.fitting(samples, max(map(max, fed.values())), STACK if self._stacks else 1)
-            teacher, own = (self._tensors_of(once, each) for each in self._both)
-            runs = [
-                (
-                    Halting(partial(halt, self._module, own, stack)),
-                    Halting(partial(halt, self._teacher, teacher, stack)),
-                )
-                for stack in self._stacked(fitting)
-            ]
-            anew = {name: partial(self._anew, name, samples) for name in names if name not in once}
-            with closing(lockstep.moments(names, runs, nullcontext, anew)) as found:
-                yield from found
 
-    def _anew(self, name: str, samples: Sequence[Arrays]) -> Moments:
-        return self.moments([name], samples)[name]
+        def begin(once: Sequence[str], some: Sequence[Arrays]) -> list[Pair]:
+            def halting(module: torch.nn.Module, stack: tuple[torch.Tensor, ...]) -> Halting:
+                return Halting(partial(halt, module, self._tensors_of(once, module), stack))
+
+            return [
+                (halting(self._module, stack), halting(self._teacher, stack)) for stack in self._stacked(some)
+            ]
+
+        def anew(name: str) -> Moments:
+            return self.moments([name], samples)[name]
+
+        with self._watching():
+            example = self._original.form("torch").example
+            sizes = input_bytes(self._module, self._tensors_of(names, self._module), example)
+            yield from lockstep.walk(names, samples, begin, anew, sizes, self._together)
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         with torch.no_grad():
@@ -129,16 +127,21 @@ class TorchStudent:
         for each in trained.values():
             each.requires_grad_(True)
         shadows = {id(chosen[name].of(self._module)): each.shadow for name, each in self._held.items()}
-        self._optimiser = torch.optim.Adam([shadows.get(place, each) for place, each in trained.items()])
+        self._optimiser = torch.optim.Adam(
+            [
+                {"params": [shadows.get(place, each)], "span": span(each.detach().numpy())}
+                for place, each in trained.items()
+            ]
+        )
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:
         assert self._optimiser is not None
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["span"]
         by = self._taught_by.form("torch").module
         total = 0.0
         self._optimiser.zero_grad()
-        stacks = [batch] if self._stacks else [[sample] for sample in batch]
+        stacks = [batch] if self._together > 1 else [[sample] for sample in batch]
         for stack in stacks:
             tensors = self._tensors(stack)
             with torch.no_grad():
@@ -254,7 +257,7 @@ class TorchStudent:
 
     def _stacked(self, samples: Iterable[Arrays]) -> Iterator[tuple[torch.Tensor, ...]]:
         rest = iter(samples)
-        while stack := list(islice(rest, STACK if self._stacks else 1)):
+        while stack := list(islice(rest, self._together)):
             yield self._tensors(stack)
 
     def _can_stack(self, example: tuple[torch.Tensor, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 A scale of a channel passes through sums, pooling, padding and activations without a curve; convolutions and dense layers take
 it up in their weights. A tensor that anything else reads or makes keeps its scale, and so do all that it passes through to.
+RELU6 is such a curve: scaled, it would cut off what a channel that is quiet on these samples holds on others.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ LAYERS = {"CONV_2D": 3, "FULLY_CONNECTED": 1, "DEPTHWISE_CONV_2D": 3}
 """Layers with weights, and the axis of the channels that they read."""
 
 ALONG = {
-    "RELU", "RELU6", "LEAKY_RELU", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "MIRROR_PAD", "MEAN", "SUM", "REDUCE_MAX",
+    "RELU", "LEAKY_RELU", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "MIRROR_PAD", "MEAN", "SUM", "REDUCE_MAX",
     "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RESHAPE", "ADD", "SUB", "MUL",
 }  # fmt: skip
 """Ops that a scale of a channel, the last axis, passes through, if that axis stays."""
 
-BOUND = 6.0
-
 _Activation = schema.ActivationFunctionType
-_HOMOGENEOUS = {_Activation.NONE, _Activation.RELU, _Activation.RELU6}
+_HOMOGENEOUS = {_Activation.NONE, _Activation.RELU}
 
 
 @dataclass
@@ -34,14 +33,12 @@ class Group:
 
     Attributes:
         makers, readers: layers by the index of their weight; makers have their outputs in the group, readers their inputs.
-        bounded: the tensors that RELU6 cuts off.
         constants: what is added to members, one value a channel.
     """
 
     tensors: set[int] = field(default_factory=set)
     makers: list[OpView] = field(default_factory=list)
     readers: list[OpView] = field(default_factory=list)
-    bounded: set[int] = field(default_factory=set)
     constants: set[int] = field(default_factory=set)
     is_open: bool = True
 
@@ -76,7 +73,6 @@ class _Finder:
         self._of(op.inputs[0]).readers.append(op)
         made = self._of(op.outputs[0])
         made.makers.append(op)
-        self._bound(op, made)
 
     def _along(self, op: OpView) -> None:
         """Every member of full width gets the scale; what is multiplied by does not."""
@@ -92,11 +88,6 @@ class _Finder:
                 made.constants.add(other)
             else:
                 made = self._join(made, self._of(other))
-        self._bound(op, made)
-
-    def _bound(self, op: OpView, made: Group) -> None:
-        if op.bounded or op.kind == "RELU6":
-            made.bounded.add(op.outputs[0])
 
     def _is_layer(self, op: OpView) -> bool:
         """Whether all that it is made of is in the file, is nobody else's, and reads every channel of its input."""
@@ -153,7 +144,6 @@ class _Finder:
         one.tensors |= other.tensors
         one.makers += other.makers
         one.readers += other.readers
-        one.bounded |= other.bounded
         one.constants |= other.constants
         one.is_open = one.is_open and other.is_open
         for index in other.tensors:

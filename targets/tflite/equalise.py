@@ -10,7 +10,7 @@ import numpy as np
 from edgepack.precision import equalise
 from edgepack.spec import Array, Arrays
 
-from .channels import BOUND, LAYERS, Group, groups
+from .channels import LAYERS, Group, groups
 from .flatbuffer import ModelView, OpView, write
 from .observe import observe
 
@@ -52,8 +52,7 @@ def equalised(data: bytes, samples: Iterable[Arrays]) -> tuple[bytes, dict[str, 
 def _scales(view: ModelView, group: Group, held: dict[int, _Channels]) -> Array:
     def values(index: int) -> equalise.Values:
         seen = held[index]
-        bound = BOUND if index in group.bounded else 0.0
-        return equalise.Values(seen.peak, seen.squares / max(seen.count, 1), bound)
+        return equalise.Values(seen.peak, seen.squares / max(seen.count, 1))
 
     readers = [
         equalise.Reader(values(op.inputs[0]), _rows(view, op), op.kind != "DEPTHWISE_CONV_2D")

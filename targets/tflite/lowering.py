@@ -43,20 +43,20 @@ class TFLiteLowering:
 
     @cached_property
     def _ranges(self) -> Ranges:
-        return self._measure(self._float32)
-
-    def _measure(self, float32: bytes) -> Ranges:
         with step("calibrate") as calibrating:
-            return calibrate(float32, self._signature, self._calibration, calibrating)
+            return calibrate(self._float32, self._signature, self._calibration, calibrating)
 
     def _best(self, precision: Precision) -> State:
         """What integers of this precision are made from; found when it is first asked for."""
         if precision not in self._improved:
             plan = uniform_plan(self, precision, "auto")
-            workshop = Workshop(
-                lambda state: self._emit(state, plan), self._measure, precision, self._calibration
-            )
             with step(f"improve {precision.value}") as improving:
+                workshop = Workshop(
+                    lambda state: self._emit(state, plan),
+                    lambda float32: calibrate(float32, self._signature, self._calibration, improving),
+                    precision,
+                    self._calibration,
+                )
                 found, notes = improve(State(self._float32, self._ranges), workshop, improving)
             self._improved[precision] = found
             self.notes += notes

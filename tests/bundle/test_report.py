@@ -20,6 +20,7 @@ from edgepack.bundle.manifest import (
     ParityEntry,
     ProcessingEntry,
     QuantizationEntry,
+    ScoreEntry,
     SourceEntry,
     TensorEntry,
 )
@@ -106,6 +107,26 @@ def make_report(precision: str = "int8", passed: bool = True, text: str = "proba
         ),
         gate=GateEntry(expression="sqnr_db>=20,argmax_agreement>=0.98", passed=passed),
         parity={"host": parity, "raspberry-pi-4": parity},
+        metrics={
+            "top1": ScoreEntry(
+                original=98.4375,
+                artifact=98.03,
+                samples=1500,
+                against="labels",
+                unit="%",
+                asked=("top1_drop<=0.5",),
+                passed=True,
+            ),
+            _valid(text): ScoreEntry(
+                original=0.5,
+                artifact=0.75,
+                samples=1500,
+                against="labels",
+                asked=(f"{_valid(text)}<=0.6",),
+                passed=False,
+            ),
+            "mae": ScoreEntry(original=0.5, artifact=0.5, samples=1500, against="labels", passed=True),
+        },
         golden=GoldenEntry(measured=50, shipped=8),
         notes=(_valid(text),),
         command=f"edgepack build flowers.keras --name '{_valid(text)}'",
@@ -223,6 +244,14 @@ def test_rejected_names_the_layer_and_what_to_try() -> None:
     fall = steepest_fall(make_layers(name="probabilities_{}"))
     assert fall is not None
     assert fall.layer.name in text
+
+
+def test_metrics_of_the_task_are_told_with_their_bounds() -> None:
+    page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", render(make_report())))
+    assert "labelled samples that neither calibration nor any choice of precision saw" in page
+    assert "top1 98.44 % 98.03 % \u22120.4075 1500 top1_drop&lt;=0.5 passed" in page
+    assert "probabilities 0.5 0.75 0.25 1500 probabilities&lt;=0.6 failed" in page
+    assert "mae 0.5 0.5 0 1500 nothing none" in page
 
 
 def test_passed_gives_no_advice() -> None:

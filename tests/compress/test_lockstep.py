@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from edgepack.compress import lockstep
-from edgepack.compress.lockstep import Halting, Stop
+from edgepack.compress.lockstep import Halting, Pair, Stop
 from edgepack.errors import ModelError
-from edgepack.spec import Array
+from edgepack.spec import Array, Arrays
 
 RNG = np.random.default_rng(0)
 INPUTS = [RNG.normal(size=(5, 3)) for _ in range(4)]
@@ -34,9 +33,15 @@ class Net:
         return compute
 
 
-def walk(student: Net, teacher: Net, **anew):  # type: ignore[no-untyped-def]
-    runs = [(Halting(student.run(x)), Halting(teacher.run(x))) for x in INPUTS]
-    return lockstep.moments(["first", *anew, "second"], runs, nullcontext, anew)
+BYTES = {"first": [24], "second": [24]}
+
+
+def walk(student: Net, teacher: Net, input_bytes=BYTES):  # type: ignore[no-untyped-def]
+    def begin(once: Sequence[str], samples: Sequence[Arrays]) -> list[Pair]:
+        return [(Halting(student.run(each["x"])), Halting(teacher.run(each["x"]))) for each in samples]
+
+    samples = [{"x": each} for each in INPUTS]
+    return lockstep.walk(list(input_bytes), samples, begin, lambda name: f"{name} anew", input_bytes, 1)
 
 
 def test_a_layer_that_is_changed_feeds_the_next_one() -> None:
@@ -53,9 +58,9 @@ def test_a_layer_that_is_changed_feeds_the_next_one() -> None:
 
 
 def test_a_layer_that_computes_several_times_is_asked_anew() -> None:
-    told = dict(walk(Net(), Net(), again=lambda: "all that it is fed with"))
-    assert list(told) == ["first", "again", "second"]
-    assert told["again"] == "all that it is fed with"
+    told = dict(walk(Net(), Net(), {"first": [24], "loop": [24, 24], "second": [24]}))
+    assert list(told) == ["first", "loop", "second"]
+    assert told["loop"] == "loop anew"
 
 
 def test_threads_end_with_the_walk_even_half_way() -> None:
@@ -88,6 +93,6 @@ def test_a_layer_that_is_not_the_next_is_named() -> None:
 @pytest.mark.parametrize(("largest", "together", "count"), [(1, 16, 300), (1, 1, 60), (1 << 25, 16, 16)])
 def test_no_more_samples_wait_than_memory_and_threads_take(largest: int, together: int, count: int) -> None:
     samples = [{"x": np.full(1, index)} for index in range(300)]
-    fitting = lockstep.fitting(samples, largest, together)
+    fitting = lockstep._fitting(samples, largest, together)
     assert len(fitting) == count
     assert fitting[-1]["x"][0] >= 280

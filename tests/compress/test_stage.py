@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edgepack import pipeline
-from edgepack.compress import distil
+from edgepack.compress import channels, distil, stage
 from edgepack.errors import ModelError, UsageError
 from edgepack.events import Event, StepAdvanced, StepEnded, Warned
 from edgepack.pipeline import Built
@@ -26,12 +26,18 @@ Make = Callable[..., Built]
 def make(workspace: Path, tmp_path: Path, fake: Callable[[str], str]) -> Make:
     """Build into ``out/``, with these amounts of compression."""
 
-    def run(source: str = "taught", data: str = "many", precision: str = "float32", **compress: Any) -> Built:
+    def run(
+        source: str = "taught",
+        data: str = "many",
+        precision: str = "float32",
+        gate: float = 0.5,
+        **compress: Any,
+    ) -> Built:
         tables = {
             "model": {"source": fake(source)},
             "data": {"representative": fake(data)},
             "build": {"precision": precision},
-            "gate": {"cosine": 0.5},
+            "gate": {"cosine": gate},
             "compress": {"recover_minutes": 0} | compress,
         }
         scratch, out = (tmp_path / f"{name}{len(list(tmp_path.iterdir()))}" for name in ("scratch", "out"))
@@ -93,10 +99,54 @@ def test_layers_get_few_values(make: Make) -> None:
     assert make(cluster=5).manifest.compression["values a layer"] <= 5
 
 
+@pytest.mark.parametrize(("prune", "codes"), [(0.1, 115), (0.5, 64), (0.8, 26), (0.95, 16)])
+def test_what_is_pruned_gets_few_values_too(prune: float, codes: int) -> None:
+    assert stage.Wanted(prune=prune).codes == codes
+    assert stage.Wanted(prune=prune, cluster=200).codes == 200
+    assert stage.Wanted(prune_channels=prune).codes == 0
+
+
+def test_the_values_of_pruned_layers_are_told(make: Make) -> None:
+    told = make(prune=0.1).manifest.compression
+    assert told["values a layer"] <= 48 - told["zeros"] + 1
+    assert make(prune=0.8).manifest.compression["values a layer"] <= 26
+
+
 def test_both_together(make: Make, tmp_path: Path) -> None:
     told = make(cluster=6, prune=0.4).manifest.compression
     assert told["values a layer"] <= 6
     assert told["zeros"] == round(0.4 * 48)
+
+
+def test_channels_go_and_with_them_multiplications(make: Make, tmp_path: Path) -> None:
+    told = make(prune_channels=0.4).manifest
+    hidden, scores = weights(tmp_path / "out").values()
+    assert hidden.shape[1] == scores.shape[0] == 9
+    assert np.count_nonzero(scores) == scores.size
+    assert told.compression["macs before"] == 12 * 16 + 16 * 3
+    assert told.compression["macs"] == 12 * 9 + 9 * 3 <= 0.6 * told.compression["macs before"]
+    assert told.compression["agreement"] == told.parity["host"].outputs["scores"].argmax_agreement
+    assert "--prune-channels 0.4" in told.command
+
+
+def test_of_the_weights_that_channels_leave_the_ratio_goes(make: Make, tmp_path: Path) -> None:
+    told = make(prune_channels=0.4, prune=0.5, cluster=8).manifest.compression
+    scores = weights(tmp_path / "out")["scores"]
+    assert (scores == 0).sum() == told["zeros"] == round(0.5 * 27)
+    assert told["values a layer"] <= 8
+
+
+def test_channels_that_are_gone_are_gone_when_it_is_remembered_or_goes_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make(prune_channels=0.4, recover_minutes=0.01).manifest
+    with monkeypatch.context() as patch:
+        patch.setattr(distil, "distil", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception, match="killed"):
+            make(prune_channels=0.5, recover_minutes=0.01)
+    monkeypatch.setattr(channels, "choose", lambda *_: pytest.fail("chosen again"))
+    assert make(prune_channels=0.4, recover_minutes=0.01).manifest.compression == first.compression
+    assert make(prune_channels=0.5, recover_minutes=0.01).manifest.compression["macs"] == 15 * 8
 
 
 def test_learning_wins_back_and_keeps_what_is_held(make: Make, events: list[Event], tmp_path: Path) -> None:
@@ -106,6 +156,16 @@ def test_learning_wins_back_and_keeps_what_is_held(make: Make, events: list[Even
     assert again.compression["zeros"] == round(0.8 * 48)
     assert again.parity["host"].outputs["scores"].sqnr_db > once.sqnr_db
     assert any("agree" in event.text for event in events if isinstance(event, StepAdvanced))
+
+
+@pytest.mark.parametrize(("gate", "learns"), [(0.5, False), (0.9999, True)])
+def test_unless_told_how_long_it_learns_where_the_gate_asks_for_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch, gate: float, learns: bool
+) -> None:
+    monkeypatch.setattr(stage, "MINUTES", 0.01)
+    told = make(prune=0.5, recover_minutes=None, gate=gate).manifest
+    assert bool(told.compression["steps"]) == learns
+    assert "--recover-minutes" not in told.command
 
 
 def test_the_same_again_is_remembered_and_another_is_not(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +226,9 @@ def test_a_loss_that_is_not_finite_stops(make: Make, events: list[Event]) -> Non
         ({"prune": 0.5, "source": "constant"}, UsageError, "same answers"),
         ({"prune": 0.5, "source": "build", "data": "samples"}, ModelError, "cannot be compressed yet"),
         ({"prune": 0.5, "data": "few", "recover_minutes": 5}, UsageError, "too few to recover"),
+        ({"prune_channels": 0.95}, UsageError, "less than or equal to 0.9"),
+        ({"prune_channels": 0.0}, UsageError, "greater than 0"),
+        ({"prune_channels": 0.3, "keep": ["hidden"]}, ModelError, "No channels can be removed"),
         ({"prnue": 0.5}, UsageError, "Did you mean 'compress.prune'"),
     ],
 )

@@ -62,7 +62,7 @@ def test_the_gate_marks_points_and_the_smallest_that_meets_it(draw: Callable[...
     strict = draw(gate=0.9999)
     assert strict.smallest == strict.points[0]
     assert "cosine" in strict.points[2].failures[0]
-    assert draw(gate=1.5).smallest is None
+    assert draw(gate=1.0).smallest is None
 
 
 def test_of_two_alike_the_one_that_agrees_better() -> None:

@@ -40,12 +40,14 @@ def build(out: Path, *options: str) -> dict:
 
 @pytest.fixture(scope="module")
 def labelled() -> tuple[np.ndarray, np.ndarray]:
+    if not (DIGITS / "data").is_dir():
+        pytest.skip("samples/digits/data is not there: run samples/digits/prepare.py")
     with np.load(DIGITS / "data" / "labelled.npz") as data:
         return data["image"], data["label"]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> dict:
+def bundle(tmp_path_factory, labelled) -> dict:
     """The sample's, held to its labelled digits."""
     return build(tmp_path_factory.mktemp("digits"), "--gate", "top1_drop<=0.5, top1>=97, cosine>=0.98")
 

@@ -7,14 +7,17 @@ import copy
 import numpy as np
 
 from edgepack.compress.recover import Moments
-from edgepack.compress.student import Hold, Layer
+from edgepack.compress.student import Group, Hold, Layer
 
 
 class NumpyStudent:
     def __init__(self, teacher):
         self.teacher, self.made = teacher, copy.deepcopy(teacher)
         self.biases, self.holds = {}, {}
-        self.layers = tuple(Layer(name, "linear", w.T.shape, False, 1) for name, w in teacher.weights.items())
+        self.layers = self._layers()
+
+    def _layers(self):
+        return tuple(Layer(name, "linear", w.T.shape, False, 1) for name, w in self.made.weights.items())
 
     def teach(self, inputs):
         return self.teacher(inputs)
@@ -80,6 +83,18 @@ class NumpyStudent:
     def restore(self, path):
         with np.load(path) as state:
             self.made.weights = {name: state[name] for name in state.files}
+
+    def groups(self):
+        channels = np.arange(16)[:, None]
+        return (Group({"hidden": channels}, {"scores": channels}),)
+
+    def slim(self, gone):
+        for group, channels in gone.items():
+            for name, rows in group.rows.items():
+                self.made.weights[name] = np.delete(self.made.weights[name], rows[channels], axis=1)
+            for name, columns in group.columns.items():
+                self.made.weights[name] = np.delete(self.made.weights[name], columns[channels], axis=0)
+        self.layers = self._layers()
 
     def model(self):
         return self.made

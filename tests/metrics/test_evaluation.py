@@ -66,6 +66,17 @@ def test_what_drops_too_far_does_not_ship(build: Build, labelled: Callable[..., 
     assert "top1_drop" in REPORT.read_text()
 
 
+def test_a_gate_of_task_metrics_alone_decides_alone(build: Build, labelled: Callable[..., Path]) -> None:
+    """The default gate for tensors would refuse this artifact, whose answers are the original's with the other sign."""
+    refused = build("--evaluation", labelled(), "--metric", "top1", "--json", source="broken")
+    assert (refused.code, refused.json["bundles"][0]["metrics"]["top1"]["asked"]) == (1, [])
+    done = build("--evaluation", labelled(), "--gate", "top1_drop<=100", "--json", source="broken")
+    assert done.code == 0, done.err
+    (bundle,) = done.json["bundles"]
+    assert bundle["gate"] == {"expression": "top1_drop<=100", "passed": True, "failures": [], "asked": {}}
+    assert bundle["parity"]["host"]["passed"]
+
+
 def test_it_changes_nothing_but_what_is_told(build: Build, labelled: Callable[..., Path]) -> None:
     """Ranges, precisions and golden vectors come from the samples alone."""
     found = []
@@ -96,6 +107,14 @@ def test_a_set_without_labels_is_answered_by_the_original(build: Build, workspac
     assert done.code == 0, done.err
     score = done.json["bundles"][0]["metrics"]["top1"]
     assert (score["original"], score["against"], score["samples"]) == (100, "original", 15)
+
+
+def test_inspect_tells_what_was_measured(
+    build: Build, edgepack: Callable[..., Any], labelled: Callable[..., Path]
+) -> None:
+    assert build("--evaluation", labelled(wrong=10)).code == 0
+    told = edgepack("inspect", "dist/fake_models-1.0.0-fake-int8")
+    assert "the original's 75 %, against 40 labels" in told.err + told.out
 
 
 def test_several_targets_are_measured_on_one_reading(build: Build, labelled: Callable[..., Path]) -> None:

@@ -159,10 +159,10 @@ def test_arrays_that_cannot_be_told_apart() -> None:
 def test_a_generator_yields_pairs() -> None:
     Path("own.py").write_text(
         "import numpy as np\n"
-        "def it():\n  yield {'x': np.ones(2)}, 'rose'\n  yield np.ones(2), {'boxes': [1, 2]}\n  yield (np.ones(2),), None\n"
+        "def it():\n  yield {'x': np.ones(2)}, 'rose'\n  yield np.ones(2), {'boxes': [1, 2], 'kind': 'tulip', 'name': 'it'}\n  yield (np.ones(2),), None\n"
     )
     form = Form(VECTOR.signature, Wrap(), ("daisy", "rose", "tulip"))
-    assert labels("own.py:it", form) == [1, {"boxes": [1, 2]}, None]
+    assert labels("own.py:it", form) == [1, {"boxes": [1, 2], "kind": 2, "name": "it"}, None]
 
 
 @pytest.mark.parametrize(

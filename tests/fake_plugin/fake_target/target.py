@@ -1,4 +1,4 @@
-"""A whole target in numpy: dense layers with tanh behind each, in float32, or with int8 weights, input and output."""
+"""A whole target in numpy: dense layers with tanh behind each, in float32 or with int8 weights; int8 ends if all are int8."""
 
 import json
 from time import perf_counter
@@ -19,11 +19,13 @@ class Lowering:
         self.peak = max(float(abs(array).max()) for sample in calibration for array in sample.values())
 
     def emit(self, plan, out):
-        steps, weights, io = dict.fromkeys(self.weights, 1.0), self.weights, None
-        if plan.default == Precision.INT8:  # tanh's largest value is 1
-            steps = {name: float(abs(weight).max()) / 127 for name, weight in weights.items()}
-            weights = {name: np.rint(w / steps[name]).astype(np.int8) for name, w in weights.items()}
-            io = [self.peak / 127, 1 / 127]
+        steps, weights, io = dict.fromkeys(self.weights, 1.0), dict(self.weights), None
+        rough = [name for name in weights if plan.ops.get(name, plan.default) == Precision.INT8]
+        for name in rough:
+            steps[name] = float(abs(weights[name]).max()) / 127
+            weights[name] = np.rint(weights[name] / steps[name]).astype(np.int8)
+        if len(rough) == len(weights) and plan.io == "auto":
+            io = [self.peak / 127, 1 / 127]  # tanh's largest value is 1
         np.savez(out / "weights.npz", **weights)
         (out / "model.json").write_text(json.dumps({"ends": self.ends, "steps": steps, "io": io}))
         return Artifact(out, ("model.json", "weights.npz"))
@@ -71,9 +73,14 @@ class Fake:
 
     def audit(self, artifact):
         run = Runner(artifact)
-        ops = tuple(AuditOp(name, "DENSE", run.dtype, run.stored[name].nbytes) for name in run.weights)
-        size = {run.dtype: sum(op.bytes for op in ops)}
-        return Audit(ops, run.signature, {run.dtype: len(ops)}, size, run.dtype == "int8", {"numpy": "2"})
+        stored = [(name, run.stored[name]) for name in run.weights]
+        ops = tuple(AuditOp(name, "DENSE", str(each.dtype), each.nbytes) for name, each in stored)
+        size = {
+            dtype: sum(op.bytes for op in ops if op.precision == dtype)
+            for dtype in {op.precision for op in ops}
+        }
+        counts = {dtype: sum(op.precision == dtype for op in ops) for dtype in size}
+        return Audit(ops, run.signature, counts, size, run.dtype == "int8", {"numpy": "2"})
 
     def traced(self, artifact, out):
         (out / "model.json").write_text(json.dumps(json.loads(artifact.main.read_text()) | {"traced": True}))

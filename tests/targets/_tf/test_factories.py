@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edgepack import frameworks
 from edgepack.errors import ModelError, UsageError
 from edgepack.spec import TensorSpec
 
@@ -13,6 +14,14 @@ L = keras.layers
 
 def names(specs):
     return [spec.name for spec in specs]
+
+
+def test_a_factory_that_is_called_again_names_its_outputs_alike(bench):
+    def made():
+        frameworks.forget_names()
+        return bench.adopt(keras.Sequential([keras.Input((3,)), L.Dense(2)]))
+
+    assert names(made().signature.outputs) == names(made().signature.outputs) == ["dense"]
 
 
 def ones(*shape):

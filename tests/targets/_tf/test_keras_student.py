@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from edgepack.compress import closed_form, cluster, low_rank
 from edgepack.compress.closed_form import Amount
+from edgepack.compress.student import Hold
 from edgepack.errors import GateError
 from edgepack.events import Step
 from edgepack.wrap import InputWrap, Wrap
@@ -78,6 +79,29 @@ def test_moments_are_those_of_what_the_weights_multiply(model, name):
     np.testing.assert_allclose(weight @ found.gram @ weight.T, places.T @ places / len(places), atol=1e-4)
 
 
+def loops():
+    """A layer that computes twice, after and before others."""
+    inner = L.Dense(6, activation="tanh", name="inner")
+    x = image = keras.Input((4,), name="x")
+    x = inner(inner(L.Dense(6, activation="relu", name="first")(x)))
+    return keras.Model(image, L.Dense(3, name="last")(x))
+
+
+def test_a_walk_gives_moments_of_what_changed_layers_feed(model, bench):
+    vectors = [{"x": RNG.normal(size=(1, 4)).astype(np.float32)} for _ in range(20)]
+    for student, fed in ((model.student(), images(20)), (bench.adopt(loops()).student(), vectors)):
+        names = [each.name for each in student.layers if each.kind != "depthwise"]
+        walked = []
+        for layer, found in student.walk(names, fed):
+            wanted = student.moments([layer], fed)[layer]
+            assert found.count == wanted.count
+            for own, other in zip(vars(found).values(), vars(wanted).values(), strict=True):
+                np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-6)
+            student.change(layer, 0.5 * student.weight(layer))
+            walked.append(layer)
+        assert walked == names
+
+
 def test_learning_comes_closer_and_keeps_zeros_and_codes(model, tmp_path: Path):
     student, fed = model.student(), images(24)
     chosen = [layer for layer in student.layers if layer.kind != "depthwise"][1:]
@@ -103,6 +127,17 @@ def test_learning_comes_closer_and_keeps_zeros_and_codes(model, tmp_path: Path):
             assert cluster.distinct(weight) <= amount.codes
     frozen = student.model().form("tf").concrete
     np.testing.assert_allclose(frozen(tf.constant(fed[0]["image"]))[0], answer(student, fed[0]), atol=1e-5)
+
+
+def test_a_rate_is_relative_to_what_is_moved(model):
+    student = model.student()
+    student.change("head", 100 * student.weight("head"))
+    student.hold({"wide": Hold(np.ones((12, 72), bool))})
+    before = {name: student.weight(name) for name in ("head", "wide")}
+    student.learn(images(4), 1e-3)
+    for name, weight in before.items():
+        moved = np.abs(student.weight(name) - weight).max()
+        assert moved == pytest.approx(1e-3 * np.sqrt(np.mean(weight**2)), rel=0.05)
 
 
 def test_a_signal_by_causal_convolutions(bench):

@@ -95,6 +95,38 @@ def test_moments_are_those_of_what_the_weights_multiply(bench, made):
         )
 
 
+class Loops(nn.Module):
+    """A layer that computes twice, after and before others."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.inner, self.last = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3, bias=False)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        for _ in range(2):
+            x = torch.tanh(self.inner(x))
+        return self.last(x)
+
+
+@pytest.mark.parametrize("made", [Net, Loops])
+def test_a_walk_gives_moments_of_what_changed_layers_feed(bench, made):
+    name, shape = ("image", (1, 3, 12, 12)) if made is Net else ("x", (1, 4))
+    student = bench.adopt(made().eval(), **{name: (shape[1:], "float32")}).student()
+    fed = samples(20, shape, name)
+    names = [each.name for each in student.layers if each.kind != "depthwise"]
+    walked = []
+    for layer, found in student.walk(names, fed):
+        wanted = student.moments([layer], fed)[layer]
+        assert found.count == wanted.count
+        for own, other in zip(vars(found).values(), vars(wanted).values(), strict=True):
+            np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-6)
+        weight = student.weight(layer)
+        student.change(layer, 0.5 * weight, np.ones(len(weight), np.float32))
+        walked.append(layer)
+    assert walked == names
+
+
 def test_a_change_leaves_the_original_alone(bench):
     model = bench.adopt(Net().eval(), image=((3, 12, 12), "float32"))
     (fed,) = samples(1)
@@ -162,6 +194,17 @@ def test_a_state_brings_biases_back(bench, tmp_path: Path):
     other = model.student()
     other.restore(tmp_path / "state")
     np.testing.assert_array_equal(other(fed)["output"], student(fed)["output"])
+
+
+def test_a_rate_is_relative_to_what_is_moved(student):
+    student.change("network.head", 100 * student.weight("network.head"))
+    student.hold({"network.point": Hold(np.ones((10, 12), bool))})
+    names = ("network.head", "network.point")
+    before = {name: student.weight(name) for name in names}
+    student.learn(samples(4), 1e-3)
+    for name in names:
+        moved = np.abs(student.weight(name) - before[name]).max()
+        assert moved == pytest.approx(1e-3 * np.sqrt(np.mean(before[name] ** 2)), rel=0.05)
 
 
 def test_masks_hold_whatever_the_rate(student):

@@ -21,12 +21,12 @@ def uneven(size):
 
 
 def inverted_bottleneck():
-    """As MobileNetV2 has them, with channels of very different loudness."""
+    """With channels of very different loudness, as MobileNetV2 has them, but no bound."""
     image = x = keras.Input((12, 12, 3), name="image")
-    x = L.ReLU(6.0)(L.Conv2D(8, 3, name="stem")(x))
+    x = L.ReLU()(L.Conv2D(8, 3, name="stem")(x))
     for number in range(2):
-        inner = L.ReLU(6.0)(L.Conv2D(24, 1, name=f"expand{number}")(x))
-        inner = L.ReLU(6.0)(L.DepthwiseConv2D(3, padding="same", name=f"depth{number}")(inner))
+        inner = L.ReLU()(L.Conv2D(24, 1, name=f"expand{number}")(x))
+        inner = L.ReLU()(L.DepthwiseConv2D(3, padding="same", name=f"depth{number}")(inner))
         x = L.Add()([x, L.Conv2D(8, 1, name=f"project{number}")(inner)])
     x = L.GlobalAveragePooling2D()(x)
     model = keras.Model(image, L.Dense(5, name="scores")(x))
@@ -38,10 +38,11 @@ def inverted_bottleneck():
 
 
 def u_net():
-    """Where a curve other than ReLU or a concatenation reads them, channels stay."""
+    """Where a curve or a bound makes them, or a concatenation reads them, channels stay."""
     image = keras.Input((8, 8, 3), name="image")
     down = L.Conv2D(6, 3, padding="same", activation="relu")(image)
     deep = L.Conv2D(6, 3, strides=2, padding="same", activation="swish")(down)
+    deep = L.ReLU(6.0)(L.Conv2D(6, 3, padding="same")(deep))
     up = L.Concatenate()([down, L.UpSampling2D()(deep)])
     return keras.Model(image, L.Conv2D(2, 1, name="mask")(up))
 
@@ -100,5 +101,6 @@ def test_inputs_outputs_and_what_a_curve_reads_keep_their_scale(bench):
     free = {index for group in groups(view) for index in group.tensors}
     curves = {"LOGISTIC", "CONCATENATION"}
     kept = {index for op in view.ops if op.kind in curves for index in (*op.inputs, *op.outputs)}
+    kept |= {index for op in view.ops if op.bounded for index in op.outputs}
     assert kept
     assert not free & (kept | set(view.inputs(0)) | set(view.outputs(0)))

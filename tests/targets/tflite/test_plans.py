@@ -8,6 +8,7 @@ import tensorflow as tf
 from edgepack import registry
 from edgepack.precision.plan import uniform_plan
 from edgepack.spec import Precision
+from edgepack.targets.tflite.flatbuffer import ModelView
 from edgepack.targets.tflite.target import target as tflite
 from edgepack.wrap import InputWrap, Wrap
 
@@ -183,3 +184,17 @@ def test_pixels_in_front_of_a_quantized_network(bench, small_cnn):
     (image,) = runner.signature.inputs
     assert (image.quantization.scale, image.quantization.zero_point) == (1.0, -128)
     assert bench.worst_db(model, runner, samples) >= 25
+
+
+def test_what_has_a_known_range_has_exactly_that(bench, draw):
+    """Their kernels demand it: 0..255/256 of a softmax and a sigmoid, -1..127/128 of a hyperbolic tangent."""
+    features = keras.Input((8,), name="features")
+    x = keras.layers.Dense(6, activation="tanh")(keras.layers.Dense(6, activation="sigmoid")(features))
+    made = keras.Model(features, keras.layers.Dense(3, activation="softmax", name="classes")(x))
+    artifact = bench.emit(bench.lower(made, draw(24, features=(8,))), "int8")
+    view = ModelView(artifact.main.read_bytes())
+    found = {op.kind: view.tensor(0, op.outputs[0]).quantization for op in view.ops}
+    known = {"SOFTMAX": (1 / 256, -128), "LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}
+    assert {
+        kind: (each.scale[0], each.zeroPoint[0]) for kind, each in found.items() if kind in known
+    } == known

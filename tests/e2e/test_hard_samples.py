@@ -1,0 +1,40 @@
+"""The samples that static int8 is wrong for, from training to bundles small and near enough, by --precision auto."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+def run(sample, *command):
+    """What a command of a sample's README prints."""
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=SAMPLES / sample,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sample", ["vowels", "rows"])
+def test_auto_meets_20_db_in_a_third_of_the_bytes_on_both_targets(sample, tmp_path):
+    run(sample, "prepare.py")
+    bundles = json.loads(run(sample, "-m", "edgepack", "build", "--json", "--out", tmp_path))["bundles"]
+    most = {"tflite": 0.35, "torchscript": 0.45}
+    assert {bundle["target"] for bundle in bundles} == set(most)
+    for bundle in bundles:
+        front = bundle["search"]["front"]
+        (taken,) = [point["bytes"] for point in front if point["taken"]]
+        assert front[-1]["name"] == "float32"
+        assert taken <= most[bundle["target"]] * front[-1]["bytes"]
+        assert bundle["parity"]["host"]["outputs"]["scores"]["sqnr_db"] >= 20
