@@ -92,6 +92,7 @@ class CompressTable(Table):
 
     prune: Share = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
+    low_rank: Annotated[float, Field(gt=0, lt=1)] | None = None
     prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
     recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     keep: Names = ()

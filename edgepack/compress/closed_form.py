@@ -9,7 +9,7 @@ import numpy as np
 
 from ..events import Step
 from ..spec import Array, Arrays
-from . import cluster, recover
+from . import alone, cluster, recover
 from .sensitivity import change, problem
 from .student import Hold, Layer, Student
 
@@ -55,7 +55,13 @@ def shrink(
     layers = {layer.name: layer for layer in amounts}
     originals = {name: student.weight(name) for name in layers}
     holds = {}
-    for name, moments in step.track(student.walk(list(layers), samples), len(layers)):
+    for layer, amount in amounts.items():
+        if not layer.has_inputs:
+            student.change(layer.name, _alone(originals[layer.name], amount))
+            holds[layer.name] = held(student.weight(layer.name), amount)
+    walked = [layer.name for layer in amounts if layer.has_inputs]
+    found = student.walk(walked, samples) if walked else ()
+    for name, moments in step.track(found, len(walked)):
         layer, amount = layers[name], amounts[layers[name]]
         if more is not None and _sees_few(layer, moments):
             moments = student.moments([name], more())[name]
@@ -90,6 +96,14 @@ def _settled(layer: Layer, found: recover.Problem, amount: Amount) -> Array:
     weight = np.zeros(layer.shape)
     weight[np.ix_(rows, columns)] = settled
     return weight
+
+
+def _alone(weight: Array, amount: Amount) -> Array:
+    if amount.ratio:
+        weight = alone.pruned(weight, amount.ratio)
+    if amount.codes:
+        weight = alone.clustered(weight, amount.codes, weight != 0 if amount.ratio else None)
+    return weight.astype(np.float32)
 
 
 def _has_zeros(amount: Amount) -> bool:

@@ -24,7 +24,7 @@ NEWEST = 24
 METHOD = 3
 """Counts up when compression or learning is done in another way: what was found before is then not found again."""
 
-FOUND, FINAL, GONE = "found.json", "final.state", "gone.json"
+FOUND, FINAL, GONE, RANKS = "found.json", "final.state", "gone.json", "ranks.json"
 
 
 def key(wanted: str, student: Student, calibration: Records) -> str:
@@ -68,7 +68,7 @@ def keep(student: Student, found: dict[str, float], folder: Path) -> None:
     partial.write_text(json.dumps(found))
     partial.replace(folder / FOUND)
     for path in folder.iterdir():
-        if path.name not in (FOUND, FINAL, GONE):
+        if path.name not in (FOUND, FINAL, GONE, RANKS):
             path.unlink()
 
 
@@ -81,6 +81,19 @@ def noted_gone(groups: Sequence[Group], folder: Path) -> dict[Group, Array]:
     """What was noted, of the same groups; nothing goes where nothing was."""
     noted = json.loads((folder / GONE).read_text()) if groups else []
     return {group: np.array(channels, int) for group, channels in zip(groups, noted, strict=True)}
+
+
+def note_ranks(ranks: Mapping[str, int], folder: Path) -> None:
+    """Note which layers are two, and how many channels are between them; the states that are saved are of these."""
+    (folder / RANKS).write_text(json.dumps(ranks))
+
+
+def noted_ranks(folder: Path) -> dict[str, int] | None:
+    """What was noted; ``None`` where nothing was found with it."""
+    if not (folder / RANKS).is_file() or not (folder / FINAL).is_file():
+        return None
+    ranks: dict[str, int] = json.loads((folder / RANKS).read_text())
+    return ranks
 
 
 def _forget(others: Iterable[Path]) -> None:
