@@ -14,7 +14,6 @@ SPREAD := -n 2 --dist loadfile
 DIGITS := dist/digits-1.0.0
 demo: venv
 	@cd samples/digits && ../../.ci/quiet ../../$(BIN)/python prepare.py && ../../$(BIN)/edgepack build
-	@cd samples/digits && ../../.ci/quiet ../../$(BIN)/python top1.py $(DIGITS)-tflite-int8 $(DIGITS)-tfjs-int8
 	@echo
 	@for target in tflite tfjs; do \
 	  echo "bundle: $(CURDIR)/samples/digits/$(DIGITS)-$$target-int8"; \
@@ -67,6 +66,7 @@ bench: venv
 	$(BIN)/python benchmarks/torch_tflite.py
 	$(BIN)/python benchmarks/tfjs.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/calibration.py
 
 clean:
 	rm -rf $(VENV) $(CORE) samples/*/data samples/*/dist samples/*/dist.rejected

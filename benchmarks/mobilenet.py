@@ -3,7 +3,7 @@
 Both run in fresh processes, taking turns. Prints one JSON document: wall times, file sizes, latency on one thread, and
 how close edgepack's float32 file is to the original.
 
-The weights are random, so nothing here says what int8 costs in accuracy; samples/digits/top1.py measures that.
+The weights are random, so nothing here says what int8 costs in accuracy; samples/digits measures that.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from .cli import as_table
 from .console import Console, format_bytes
 from .errors import GateError, UsageError
 from .jobs import Job
-from .parity import parse_gate
+from .parity import METRICS, read_thresholds
 from .project import FILE, Project, load
 
 
@@ -29,6 +29,7 @@ def run(options: dict[str, Any]) -> int:
         if job.error is not None:
             console.error(job.error, options["debug"])
     _print_summary(console, outcome.jobs)
+    _print_metrics(console, outcome.jobs)
     _print_agreements(console, outcome.agreements)
     if options["as_json"]:
         document: dict[str, Any] = {"bundles": [_as_json(job) for job in outcome.jobs]}
@@ -67,6 +68,8 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
             "samples": options["samples"],
             "calibration": options["calibration"],
             "held_back": options["held_back"],
+            "evaluation": options["evaluation"],
+            "metrics": tuple(dict.fromkeys(options["metrics"])) or None,
         },
         "build": {
             "targets": _targets(options["targets"]),
@@ -105,15 +108,17 @@ def _targets(names: tuple[str, ...]) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(registry.target(name).name for name in names)) or None
 
 
-def _gate(text: str) -> dict[str, float]:
-    thresholds = parse_gate(text).thresholds
-    for threshold in thresholds:
-        wanted = "<=" if threshold.metric == "max_abs" else ">="
-        if threshold.comparison != wanted:
-            raise UsageError(
-                f"The gate '{threshold}' is not understood.", f"{threshold.metric} takes {wanted}."
-            )
-    return {threshold.metric: threshold.value for threshold in thresholds}
+def _gate(text: str) -> dict[str, float | str]:
+    table: dict[str, float | str] = {}
+    for threshold in read_thresholds(text):
+        name, sign = threshold.metric, threshold.comparison
+        if name in table:
+            raise UsageError(f"The gate '{text}' names {name} twice.", "Give it one bound.")
+        wanted = "<=" if name == "max_abs" else ">="
+        if name in METRICS and sign != wanted:
+            raise UsageError(f"The gate '{threshold}' is not understood.", f"{name} takes {wanted}.")
+        table[name] = threshold.value if name in METRICS else f"{sign}{threshold.value!r}"
+    return table
 
 
 def _split(text: str, sign: str, flag: str, example: str) -> tuple[str, str]:
@@ -171,6 +176,29 @@ def _print_summary(console: Console, done: list[Job]) -> None:
             console.table(compression_summary.COLUMNS, sizes, compression_summary.NUMBERS)
 
 
+def _print_metrics(console: Console, done: list[Job]) -> None:
+    """A row for every target and metric of the task; nothing where none was asked for."""
+    rows = [
+        (
+            name,
+            job.target,
+            f"{score.original:.4g}{score.unit and f' {score.unit}'}",
+            f"{score.artifact:.4g}{score.unit and f' {score.unit}'}",
+            f"{score.artifact - score.original:+.2g}",
+            str(score.samples),
+            score.against,
+            f"{', '.join(score.asked)} {'passed' if score.passed else 'FAILED'}" if score.asked else "",
+        )
+        for job in done
+        if job.manifest is not None
+        for name, score in job.manifest.metrics.items()
+    ]
+    if rows:
+        console.line("")
+        titles = ("metric", "target", "original", "artifact", "change", "samples", "against", "gate")
+        console.table(titles, rows, frozenset({2, 3, 4, 5}))
+
+
 def _print_agreements(console: Console, agreements: tuple[AgreementEntry, ...]) -> None:
     """A row for every pair of targets, each output's; nothing where there is one target."""
     rows = [
@@ -224,6 +252,7 @@ def _as_json(job: Job) -> dict[str, Any]:
         "zip_bytes": job.zip_bytes,
         "gate": None,
         "parity": {},
+        "metrics": {},
         "audit": None,
         "compression": compression_summary.figures(job) or None,
         "seconds": job.seconds,
@@ -233,6 +262,7 @@ def _as_json(job: Job) -> dict[str, Any]:
         audit = manifest.audit
         table["gate"] = manifest.gate.model_dump()
         table["parity"] = {device: entry.model_dump() for device, entry in manifest.parity.items()}
+        table["metrics"] = {name: entry.model_dump(mode="json") for name, entry in manifest.metrics.items()}
         table["audit"] = {
             "ops_total": audit.ops_total,
             "ops_by_precision": audit.ops_by_precision,

@@ -57,6 +57,24 @@ def build(**given: Any) -> None:
 
 
 @cli.command()
+@click.argument("source", required=False)
+@options.build
+@click.option("--curve", is_flag=True, help="Try many budgets; draw agreement against size.")
+@options.as_json
+@options.debug
+def compress(curve: bool, **given: Any) -> None:
+    """Make a model smaller, and see what each layer gives.
+
+    Takes the options of build, which ships what is found without computing it
+    again. With --curve, tries budgets of every method in the target's runtime, by
+    the closed form unless --recover-minutes is given; names the best that passes.
+    """
+    from . import compress_command
+
+    compress_command.run(given, curve)
+
+
+@cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--ops", is_flag=True, help="List every op.")
 @options.as_json
@@ -206,22 +224,9 @@ def init(directory: Path, debug: bool) -> None:
 @options.as_json
 def targets(as_json: bool) -> None:
     """The targets there are."""
-    from . import registry
-    from .console import Console
+    from . import targets_command
 
-    rows = []
-    for info in registry.targets().values():
-        rows.append((info.name, "", info.summary, info.precisions))
-        rows += [(info.name, name, each.summary, each.precisions) for name, each in info.runtimes.items()]
-    if as_json:
-        keys = ("name", "runtime", "summary", "precisions")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
-        return
-    shown = [
-        (f"{name} --runtime {runtime}" if runtime else name, summary, ", ".join(precisions))
-        for name, runtime, summary, precisions in rows
-    ]
-    Console().table(("target", "runs on", "precisions"), shown)
+    targets_command.run(as_json)
 
 
 @cli.command()

@@ -72,6 +72,10 @@ class Console:
     def line(self, text: str) -> None:
         self._rich.print(escape(text))
 
+    def command(self, text: str) -> None:
+        """To be copied: in one line, however long."""
+        self._rich.print(f"  {escape(text)}", soft_wrap=True)
+
     def error(self, error: EdgepackError, debug: bool = False) -> None:
         """What happened, then what to do next; edgepack's own traceback only for ``debug``."""
         self._rich.print(f"[bold red]error:[/] {escape(error.message)}")

@@ -17,6 +17,7 @@ from .bundle.writer import Place, folder, put_aside, reserve, scratch_folder, se
 from .devices.device import Device
 from .errors import EdgepackError, UsageError
 from .events import Event, Listener, StepEnded
+from .metrics import evaluation
 from .parity import LayerParity
 from .project import Project
 from .registry import TargetInfo
@@ -75,6 +76,7 @@ def run(
     """
     sources.check(project.model.source)
     readers.check(project.data.representative)
+    evaluation.check(project.evaluation)
     infos = [registry.target(name, project.build.runtime) for name in project.build.targets]
     registry.check_runtime(project.build.runtime, infos)
     for info in infos:

@@ -158,6 +158,13 @@ class Judge:
             artifact = self._emit(plan, "artifact")
         return self._best(artifact, plan)
 
+    def failures(
+        self, plan: Plan, samples: Iterable[Arrays], expected: Iterable[Arrays], backend: str = ""
+    ) -> list[str]:
+        """Why a plan does not meet the gate on some samples, the answers to which are expected; empty where it does."""
+        runner = self.target.open(self._emit(plan, "candidate"), backend)
+        return self.gate.failures(parity.measure(runner, samples, expected))
+
     def _best(self, artifact: Artifact, plan: Plan) -> Trial:
         trial = self._try(artifact, plan)
         return self._promoted(trial, Promotions(self.lowering, plan)) if trial.rows[0].failures else trial
@@ -210,8 +217,7 @@ class Judge:
         expected = [self.reference.model(inputs) for inputs in few]
 
         def passes(plan: Plan) -> bool:
-            runner = self.target.open(self._emit(plan, "candidate"), trial.rows[0].backend)
-            return not self.gate.failures(parity.measure(runner, few, expected))
+            return not self.failures(plan, few, expected, trial.rows[0].backend)
 
         with step("choose weights") as choosing:
             count = promotions.fewest(passes)

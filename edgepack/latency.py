@@ -42,10 +42,10 @@ class Race:
     inputs: Arrays
 
     @classmethod
-    def of(cls, info: TargetInfo, plain: Trial, judged: Judged, samples: SampleSet) -> Race:
-        """Of the original's artifact and the one that is to ship."""
-        backend = judged.rows[0].backend
-        return cls(info, backend, plain.artifact, judged.artifact, next(iter(samples.held_back)))
+    def of(cls, info: TargetInfo, plain: Trial, made: Trial | Judged, samples: SampleSet) -> Race:
+        """Of the original's artifact and another that was made of it."""
+        inputs = next(iter(samples.held_back))
+        return cls(info, made.rows[0].backend, plain.artifact, made.artifact, inputs)
 
 
 def measure(race: Race, listener: Listener, debug: bool = False) -> dict[str, float]:

@@ -34,6 +34,12 @@ def channels_last(model: Model, samples: SampleSet) -> tuple[Model, SampleSet]:
     )
 
 
+def seen_by(model: Model, records: Records) -> Records:
+    """Inputs as the original takes them, as that model takes them."""
+    images = turned_inputs(model)
+    return ChannelsLastRecords.of(records, images) if images else records
+
+
 def turned_inputs(model: Model) -> frozenset[str]:
     """The inputs that a form of the model takes as NCHW, and the model's signature has as NHWC."""
     return model.images if isinstance(model, ChannelsLast) else frozenset()

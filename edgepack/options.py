@@ -18,6 +18,16 @@ debug = click.option("--debug", is_flag=True, help="Show tracebacks and what the
 _BUILD = (
     click.option("--data", metavar="D", help="Samples: a .npz, a folder of images, or file.py:generator."),
     click.option(
+        "--evaluation", metavar="E", help="Labelled samples: class folders, .csv, .npz or file.py:generator."
+    ),
+    click.option(
+        "--metric",
+        "metrics",
+        multiple=True,
+        metavar="M",
+        help="Of the task: top1, top5, miou, map, recall, mae or file.py:function; repeat.",
+    ),
+    click.option(
         "--target",
         "targets",
         multiple=True,
@@ -34,9 +44,7 @@ _BUILD = (
         type=click.Choice(("auto", "keep")),
         help="keep: images channels first, as PyTorch. [auto]",
     ),
-    click.option(
-        "--gate", metavar="EXPR", help='What parity must meet: "sqnr_db>=20, argmax_agreement>=0.98".'
-    ),
+    click.option("--gate", metavar="EXPR", help='What must be met: "sqnr_db>=20, top1_drop<=0.5".'),
     click.option(
         "--device",
         "devices",
@@ -44,7 +52,11 @@ _BUILD = (
         metavar="NAME",
         help="Where it must pass too; repeat. See devices.",
     ),
-    click.option("--prune", type=float, metavar="R", help="Set this share of the layers' weights to zero."),
+    click.option(
+        "--prune",
+        metavar="R",
+        help="Set this share of the layers' weights to zero; auto: as much of every method as the gate allows.",
+    ),
     click.option(
         "--prune-channels",
         type=float,

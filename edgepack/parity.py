@@ -6,7 +6,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
@@ -164,7 +164,7 @@ def cautions(outputs: Mapping[str, Metrics]) -> list[str]:
 
 
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-_METRICS = ("sqnr_db", "max_abs", "cosine", "argmax_agreement")
+METRICS = ("sqnr_db", "max_abs", "cosine", "argmax_agreement")
 
 
 @dataclass(frozen=True)
@@ -184,15 +184,6 @@ class Threshold:
         short = f"{self.value:g}"
         return f"{self.metric}{self.comparison}{short if float(short) == self.value else repr(self.value)}"
 
-    @property
-    def stricter(self) -> Threshold:
-        """The same, with half of the error that it allows."""
-        best = {"max_abs": 0.0, "cosine": 1.0, "argmax_agreement": 1.0}
-        half = (
-            (self.value + best[self.metric]) / 2 if self.metric in best else self.value + 20 * math.log10(2)
-        )
-        return replace(self, value=half)
-
     def verdict(self, metrics: Metrics) -> bool | None:
         """Whether it is met; ``None`` where it does not apply."""
         found = getattr(metrics, self.metric)
@@ -209,11 +200,6 @@ class Gate:
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.thresholds))
-
-    @property
-    def stricter(self) -> Gate:
-        """The same, with half of the error that it allows."""
-        return Gate(tuple(each.stricter for each in self.thresholds))
 
     def asked(self, outputs: Mapping[str, Metrics]) -> dict[str, tuple[str, ...]]:
         """By output, the thresholds that apply to it."""
@@ -240,23 +226,29 @@ class Gate:
 
 def parse_gate(text: str) -> Gate:
     """``"sqnr_db>=20, argmax_agreement>=0.98"`` as a gate. Raises UsageError with the nearest metric."""
+    thresholds = read_thresholds(text)
+    for name in (each.metric for each in thresholds if each.metric not in METRICS):
+        near = get_close_matches(name, METRICS, 1)
+        raise UsageError(
+            f"There is no metric '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""),
+            f"Metrics: {', '.join(METRICS)}.",
+        )
+    return Gate(thresholds)
+
+
+def read_thresholds(text: str) -> tuple[Threshold, ...]:
+    """The conditions in a text, whatever they are called. Raises UsageError where there is none, or not one."""
     thresholds = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        match = re.fullmatch(r"([a-z0-9_]+)\s*(>=|<=|>|<)\s*(-?[0-9.]+(?:e[+-]?[0-9]+)?)", part)
-        if match is None or not _is_number(match[3]):
+        match = re.fullmatch(r"(\w+)\s*(>=|<=|>|<)\s*(-?[0-9.]+(?:e[+-]?[0-9]+)?)", part)
+        if match is None or match[1].isdigit() or not _is_number(match[3]):
             raise UsageError(
                 f"The gate '{part}' is not understood.", 'Write it as "sqnr_db>=20, argmax_agreement>=0.98".'
-            )
-        if match[1] not in _METRICS:
-            near = get_close_matches(match[1], _METRICS, 1)
-            raise UsageError(
-                f"There is no metric '{match[1]}'." + (f" Did you mean '{near[0]}'?" if near else ""),
-                f"Metrics: {', '.join(_METRICS)}.",
             )
         thresholds.append(Threshold(match[1], match[2], float(match[3])))
     if not thresholds:
         raise UsageError("The gate is empty.", 'Write it as "sqnr_db>=20, argmax_agreement>=0.98".')
-    return Gate(tuple(thresholds))
+    return tuple(thresholds)
 
 
 def _is_number(text: str) -> bool:

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from . import frameworks, latency, parity, registry, sources
+from . import auto, frameworks, latency, parity, registry, sources
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
-from .compress.stage import check
+from .compress.sizes import LayerSize
+from .compress.stage import check, compress
 from .errors import ModelError
 from .events import step, warn
+from .metrics import evaluation as evaluate
+from .metrics.evaluation import Evaluation
 from .model import Model, Origin
 from .project import Project
 from .records import Records, RecordWriter
@@ -26,11 +29,13 @@ from .workbench import Workbench
 
 @dataclass(frozen=True)
 class Recorded:
-    """What every target of a build shares, on disk: the samples, and the original's answers to the held-back ones."""
+    """What every target of a build shares, on disk: the samples, the original's answers to the held-back ones, and what it
+    makes of the labelled ones."""
 
     samples: SampleSet
     golden: Records
     origin: Origin
+    evaluation: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -63,17 +68,32 @@ def build(
     """
     bench, model = workbench(project, target_name, workdir, recorded)
     wanted, plain = project.compression, None
-    if wanted.is_any:
+    if wanted.is_any or project.compress.is_auto:
         check(wanted, model, bench.samples, bench.golden)
         plain = bench.plain(model)
-    judge = bench.lowered(wanted, model, plain)
-    judged = judge.judge(project.build.precision, bench.info.io(project.build.io))
+    if plain is not None and project.compress.is_auto:
+        judge, judged = auto.judged(bench, model, plain)
+    else:
+        judge = bench.lowered(wanted, model, plain)
+        judged = judge.judge(project.build.precision, bench.info.io(project.build.io))
+    scores = evaluate.artifact(bench.evaluation, judged.runner, judge.reference.model, judged.answers)
     with step("write bundle"):
-        report = compose.fill(project, bench.info, bench.target, judge.reference, judged, out)
+        report = compose.fill(project, bench.info, bench.target, judge.reference, judged, scores, out)
         manifest = seal(out, report.manifest)
     worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
-    race = None if plain is None else latency.Race.of(bench.info, plain, judged, judge.reference.samples)
+    race = None
+    if plain is not None and judge.reference.compression:
+        race = latency.Race.of(bench.info, plain, judged, judge.reference.samples)
     return Built(manifest, report, judged.answers, tuple(worst), race)
+
+
+def compressed(
+    project: Project, target_name: str, workdir: Path, recorded: Recorded | None = None
+) -> tuple[dict[str, float], tuple[LayerSize, ...], tuple[LayerSize, ...]]:
+    """Make the model smaller, and no more: what that came to, and the sizes of its layers before and after. See ``build``."""
+    bench, model = workbench(project, target_name, workdir, recorded)
+    smaller = compress(project.compression, model, bench.samples, bench.golden)
+    return smaller.found, smaller.before, smaller.after
 
 
 def workbench(
@@ -88,16 +108,17 @@ def workbench(
 
     if recorded is None:
         model = _load(project, source)
-        samples, golden = ask(project, model, workdir)
+        samples, golden, evaluation = ask(project, model, workdir)
         form = next(iter(model.forms))
     else:
         stand_in = frameworks.stand_in(recorded.origin.form, info.forms)
         by = f", by {stand_in.title}" if stand_in else ""
         model = _load(project, source, quiet=True, by=by)
         samples, golden, form = recorded.samples, recorded.golden, recorded.origin.form
+        evaluation = recorded.evaluation
         _check_same(recorded.origin.signature, model)
     target = registry.load_target(info)
-    return Workbench(project, info, target, source, samples, golden, form, workdir), model
+    return Workbench(project, info, target, source, samples, golden, form, workdir, evaluation), model
 
 
 def record(project: Project, workdir: Path) -> Recorded:
@@ -110,8 +131,8 @@ def record(project: Project, workdir: Path) -> Recorded:
         return model
 
     model = _load(project, original)
-    samples, golden = ask(project, model, workdir)
-    return Recorded(samples, golden, *origins)
+    samples, golden, evaluation = ask(project, model, workdir)
+    return Recorded(samples, golden, origins[0], evaluation)
 
 
 def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by: str = "") -> Model:
@@ -125,8 +146,8 @@ def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by
     return model
 
 
-def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Records]:
-    """Read the samples, and record the original's answers to the held-back ones."""
+def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Records, Evaluation | None]:
+    """Read the samples, record the original's answers to the held-back ones, and measure it on the labelled ones."""
     with step("samples") as reading:
         samples = collect(project.data_request, model, project.wrap, workdir, reading)
     with step("golden") as running:
@@ -136,7 +157,9 @@ def ask(project: Project, model: Model, workdir: Path) -> tuple[SampleSet, Recor
                 answers = model(inputs)
                 _check_finite(answers, writer.count)
                 writer.write(answers)
-    return samples, writer.records
+    golden, names = writer.records, compose.read_labels(project)
+    evaluation = evaluate.original(project.evaluation, names, project.wrap, model, samples, golden, workdir)
+    return samples, golden, evaluation
 
 
 def _check_same(original: Signature, model: Model) -> None:

@@ -7,13 +7,15 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .bundle.manifest import SLUG
+from .compress.prune import MOST
 from .compress.stage import Wanted
 from .errors import UsageError
+from .metrics.request import Request, check_thresholds, request
 from .parity import Gate, default_gate, parse_gate
 from .samples import DataRequest
 from .spec import Precision, parse_shape
@@ -26,6 +28,19 @@ FILE = "edgepack.toml"
 
 def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _as_share(value: object) -> object:
+    """A share of weights that goes, or ``auto``. Raises ValueError."""
+    if value is None or value == "auto":
+        return value
+    try:
+        share = float(str(value))
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= MOST:
+        raise ValueError(f"it takes a share above 0 and at most {MOST}, or auto")
+    return share
 
 
 Values = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
@@ -77,6 +92,8 @@ class DataTable(Table):
     samples: Count | None = None
     calibration: Count | None = None
     held_back: Count | None = None
+    evaluation: str = ""
+    metrics: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
 
 
 class BuildTable(Table):
@@ -95,15 +112,32 @@ class BuildTable(Table):
 class CompressTable(Table):
     """[compress]"""
 
-    prune: Annotated[float, Field(gt=0, le=0.95)] | None = None
+    prune: Annotated[float | Literal["auto"] | None, BeforeValidator(_as_share)] = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
     prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
     recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     keep: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether the amounts are chosen (see edgepack.auto)."""
+        return self.prune == "auto"
+
+    @model_validator(mode="after")
+    def _auto_is_alone(self) -> Self:
+        if self.is_auto and Wanted(**dict(self) | {"prune": None}).is_any:
+            raise ValueError("prune = auto chooses how much of every method; leave out the others")
+        return self
+
 
 class GateTable(Table):
-    """[gate]: the least sqnr_db, cosine and argmax_agreement, the greatest max_abs."""
+    """[gate]: the least sqnr_db, cosine and argmax_agreement, the greatest max_abs; other keys are of task metrics.
+
+    Those take a number, or a text where that would leave open what is meant: ``f1 = ">=0.9"``.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | str] = Field(init=False)
 
     sqnr_db: float | None = None
     cosine: float | None = None
@@ -122,6 +156,12 @@ class Project(Table):
     gate: GateTable = GateTable()
     compress: CompressTable = CompressTable()
     device: dict[str, dict[str, Any]] = {}  # read by edgepack.devices.profiles
+
+    @model_validator(mode="after")
+    def _gate_can_be_met(self) -> Self:
+        check_thresholds(self.parity_gate.thresholds)
+        request(self.data.evaluation, self.data.metrics, self.gate.__pydantic_extra__)
+        return self
 
     @property
     def name(self) -> str:
@@ -145,9 +185,14 @@ class Project(Table):
 
     @property
     def compression(self) -> Wanted:
-        """The gate goes with it where it decides: a model that was found is found again under another gate."""
-        gate = self.parity_gate if self.compress.recover_minutes is None else None
-        return Wanted(**dict(self.compress), gate=gate)
+        """What is asked for; no amounts where they are to be chosen.
+
+        The gate goes with it where it decides: a model that was found is found again under another gate.
+        """
+        amounts = dict(self.compress)
+        decides = self.compress.recover_minutes is None and not self.evaluation.bounds
+        gate = self.parity_gate if decides else None
+        return Wanted(**(amounts | {"prune": None} if self.compress.is_auto else amounts), gate=gate)
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:
@@ -156,10 +201,26 @@ class Project(Table):
 
     @property
     def parity_gate(self) -> Gate:
-        """The user's gate, or the default one of the precision."""
+        """What every output must meet: the user's gate, or the default one of the precision where there is none at all."""
         signs = {"sqnr_db": ">=", "cosine": ">=", "argmax_agreement": ">=", "max_abs": "<="}
-        given = [f"{name}{signs[name]}{value!r}" for name, value in self.gate if value is not None]
-        return parse_gate(", ".join(given)) if given else default_gate(self.build.precision)
+        given = [
+            f"{name}{signs[name]}{value!r}"
+            for name, value in self.gate
+            if value is not None and name in signs
+        ]
+        if given:
+            return parse_gate(", ".join(given))
+        return Gate(()) if self.evaluation.bounds else default_gate(self.build.precision)
+
+    @property
+    def evaluation(self) -> Request:
+        """The task metrics that are asked for, and what they must meet. Raises UsageError."""
+        return request(self.data.evaluation, self.data.metrics, self.gate.__pydantic_extra__)
+
+    @property
+    def gate_expression(self) -> str:
+        """All of the gate, as ``--gate`` takes it."""
+        return ", ".join(map(str, (*self.parity_gate.thresholds, *self.evaluation.bounds)))
 
 
 def load(file: Path | None, flags: Mapping[str, Any]) -> Project:
@@ -199,7 +260,7 @@ def _find_wrong_keys(
     table: Mapping[str, Any], model: type[BaseModel], path: str, problems: list[str]
 ) -> None:
     for key, value in table.items():
-        if key not in model.model_fields:
+        if key not in model.model_fields and model.model_config.get("extra") != "allow":
             near = get_close_matches(key, model.model_fields, 1)
             problems.append(
                 f"there is no key '{path}{key}'."
@@ -210,7 +271,7 @@ def _find_wrong_keys(
                 )
             )
             continue
-        inner = model.model_fields[key].annotation
+        inner = model.model_fields[key].annotation if key in model.model_fields else None
         if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel):
             _find_wrong_keys(value, inner, f"{path}{key}.", problems)
         elif key in ("input", "output") and model is Project and isinstance(value, dict):
@@ -232,10 +293,14 @@ def _relocate(table: dict[str, Any], folder: Path) -> dict[str, Any]:
         ("model", "source"),
         ("model", "labels"),
         ("data", "representative"),
+        ("data", "evaluation"),
         ("build", "out"),
     ):
         if isinstance(table.get(section), dict) and key in table[section]:
             table[section][key] = move(table[section][key])
+    named = table.get("data", {}).get("metrics") if isinstance(table.get("data", {}), dict) else None
+    if isinstance(named, list):
+        table["data"]["metrics"] = [move(each) if ".py:" in str(each) else each for each in named]
     if isinstance(table.get("build", {}), dict) and folder != Path():
         table.setdefault("build", {}).setdefault("out", str(folder / "dist"))
     return table

@@ -10,7 +10,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -46,7 +46,13 @@ def read_samples(
     check(source)
     path = Path(source)
     if is_reference(source):
-        return islice(_generator(source, inputs), limit)
+        return islice(
+            (
+                (f"{source} sample {number}", named(item, inputs, source, number))
+                for number, item in enumerate(generated(source, "The samples"))
+            ),
+            limit,
+        )
     if path.is_dir():
         return _images(path, inputs, wrap, limit)
     return _numpy(path, inputs, limit)
@@ -78,9 +84,10 @@ def peek(source: str) -> tuple[TensorSpec, ...]:
     return ()
 
 
-def _generator(reference: str, inputs: tuple[TensorSpec, ...]) -> Iterator[Sample]:
+def generated(reference: str, what: str) -> Iterator[Any]:
+    """What the user's generator yields. Raises ModelError for what it raises."""
     function = resolve(reference)
-    with user_frames(f"The samples {reference}"):
+    with user_frames(f"{what} {reference}"):
         items = iter(function())
     for number in range(1 << 62):
         with user_frames(f"Sample {number} of {reference}"):
@@ -88,21 +95,22 @@ def _generator(reference: str, inputs: tuple[TensorSpec, ...]) -> Iterator[Sampl
                 item = next(items)
             except StopIteration:
                 return
-            arrays = {name: np.asarray(value) for name, value in _named(item, inputs, reference).items()}
-        yield f"{reference} sample {number}", arrays
+        yield item
 
 
-def _named(item: Any, inputs: tuple[TensorSpec, ...], reference: str) -> dict[str, Any]:
-    if isinstance(item, dict):
-        return item
-    values = item if isinstance(item, tuple | list) else (item,)
-    names = [spec.name for spec in inputs] or [f"input_{number}" for number in range(len(values))]
-    if len(values) != len(names):
-        raise UsageError(
-            f"{reference} yields {len(values)} arrays; the model has {len(names)} inputs: {', '.join(names)}.",
-            "Yield a dict by input name, or a tuple in that order.",
-        )
-    return dict(zip(names, values, strict=True))
+def named(item: Any, inputs: tuple[TensorSpec, ...], reference: str, number: int) -> dict[str, Array]:
+    """A sample that user code yielded: arrays by input name, or in their order. Raises UsageError, ModelError."""
+    values = item if isinstance(item, dict | tuple | list) else (item,)
+    if not isinstance(values, dict):
+        names = [spec.name for spec in inputs] or [f"input_{number}" for number in range(len(values))]
+        if len(values) != len(names):
+            raise UsageError(
+                f"{reference} yields {len(values)} arrays; the model has {len(names)} inputs: {', '.join(names)}.",
+                "Yield a dict by input name, or a tuple in that order.",
+            )
+        values = dict(zip(names, values, strict=True))
+    with user_frames(f"Sample {number} of {reference}"):
+        return {name: np.asarray(value) for name, value in values.items()}
 
 
 class _Rows:
@@ -169,12 +177,7 @@ def _open_rows(path: Path, inputs: tuple[TensorSpec, ...], stack: ExitStack) -> 
     if path.suffix == ".npy":
         name = inputs[0].name if inputs else "input_0"
         return {name: _Rows(stack.enter_context(path.open("rb")), path.name)}
-    try:
-        archive = stack.enter_context(zipfile.ZipFile(path))
-    except DAMAGE as error:
-        raise UsageError(
-            f"{path} is not a .npz file: {error}", "Write it with np.savez(path, name=array)."
-        ) from error
+    archive = stack.enter_context(_archive(path))
     members = {name.removesuffix(".npy"): name for name in archive.namelist()}
     wanted = [spec.name for spec in inputs] or sorted(members)
     if len(wanted) == 1 and len(members) == 1:
@@ -186,6 +189,21 @@ def _open_rows(path: Path, inputs: tuple[TensorSpec, ...], stack: ExitStack) -> 
             f"Save one array per input: np.savez(path, {', '.join(f'{name}=...' for name in wanted)}).",
         )
     return {name: _open_member(archive, members[name], f"{path.name}[{name}]", stack) for name in wanted}
+
+
+def array_names(path: Path) -> list[str]:
+    """The arrays of a .npz. Raises UsageError."""
+    with _archive(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except DAMAGE as error:
+        raise UsageError(
+            f"{path} is not a .npz file: {error}", "Write it with np.savez(path, name=array)."
+        ) from error
 
 
 def _open_member(archive: zipfile.ZipFile, member: str, label: str, stack: ExitStack) -> _Rows:
@@ -202,7 +220,22 @@ def _spread(total: int, limit: int | None) -> Iterator[int]:
     return (index * total // count for index in range(count))
 
 
-def _images(folder: Path, inputs: tuple[TensorSpec, ...], wrap: Wrap, limit: int | None) -> Iterator[Sample]:
+def image_files(folder: Path) -> list[Path]:
+    """Its images and those of its subfolders. Raises UsageError where there is none."""
+    files = sorted(
+        (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES),
+        # a fixed order that mixes the classes which subfolders often are
+        key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest(),
+    )
+    if not files:
+        raise UsageError(
+            f"There are no images in {folder}.", f"Known kinds: {', '.join(sorted(IMAGE_SUFFIXES))}."
+        )
+    return files
+
+
+def image_reader(inputs: tuple[TensorSpec, ...], wrap: Wrap) -> Callable[[Path], dict[str, Array]]:
+    """What makes a picture file the array that the model's only input is fed. Raises UsageError where it is no image."""
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise UsageError(
             f"A folder of images fits a model with one image input; this one has {', '.join(map(str, inputs))}.",
@@ -219,20 +252,18 @@ def _images(folder: Path, inputs: tuple[TensorSpec, ...], wrap: Wrap, limit: int
             f"Input '{spec.name}' has {channels} channels; images give 1 (grey) or 3 (RGB).",
             "For channels first declare [input." + spec.name + '] kind = "image", layout = "NCHW".',
         )
-    files = sorted(
-        (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES),
-        # a fixed order that mixes the classes which subfolders often are
-        key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest(),
-    )
-    if not files:
-        raise UsageError(
-            f"There are no images in {folder}.", f"Known kinds: {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
-    for path in files[:limit]:
+
+    def read(path: Path) -> dict[str, Array]:
         pixels = _decode(path, (width, height), grey=channels == 1)
-        if layout == "NCHW":
-            pixels = pixels.transpose(2, 0, 1)
-        yield path.relative_to(folder).as_posix(), {spec.name: pixels}
+        return {spec.name: pixels if layout == "NHWC" else pixels.transpose(2, 0, 1)}
+
+    return read
+
+
+def _images(folder: Path, inputs: tuple[TensorSpec, ...], wrap: Wrap, limit: int | None) -> Iterator[Sample]:
+    read = image_reader(inputs, wrap)
+    for path in image_files(folder)[:limit]:
+        yield path.relative_to(folder).as_posix(), read(path)
 
 
 def _decode(path: Path, size: tuple[int, int], grey: bool) -> Array:

@@ -80,6 +80,8 @@ class TargetInfo:
         artifacts: the suffixes of the files that its runtime opens.
         layout: ``NHWC`` where its users have images so, whatever the source takes.
         drivers: what runs its artifact elsewhere, by machine.
+        auto: the budgets that ``--prune auto`` chooses from, strongest first: ``[compress] auto``, amounts by the keys of
+            edgepack.toml's [compress].
         runtimes: its further runtimes, by name.
         runtime: the one of them that was asked for.
     """
@@ -96,6 +98,7 @@ class TargetInfo:
     form_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     form_extras: Mapping[str, str] = field(default_factory=dict)
     drivers: Mapping[str, DriverInfo] = field(default_factory=dict)
+    auto: tuple[Mapping[str, float], ...] = ()
     runtimes: Mapping[str, RuntimeInfo] = field(default_factory=dict)
     runtime: str = ""
 
@@ -148,6 +151,7 @@ def target(name: str, runtime: str = "") -> TargetInfo:
         layout=maker.layout,
         extra=f"{maker.extra},{info.extra}",
         drivers=paired.drivers,
+        auto=maker.auto,
     )
 
 
@@ -212,6 +216,7 @@ def _target_info(path: Path, module: str) -> TargetInfo:
             form_extras=table.get("form_extras", {}),
             form_packages={form: tuple(each) for form, each in table.get("form_packages", {}).items()},
             drivers=_drivers(path.parent, table),
+            auto=tuple(table.get("compress", {}).get("auto", ())),
             runtimes={
                 name: _runtime_info(path.parent, each) for name, each in table.get("runtimes", {}).items()
             },

@@ -68,9 +68,7 @@ def collect(request: DataRequest, model: Model, wrap: Wrap, workdir: Path, step:
                 if all(parts[name].count >= limit for name, limit in limits.items()):
                     break
                 continue
-            fitted = {
-                spec.name: _fit(_pick(arrays, spec, label, len(inputs) == 1), spec, label) for spec in inputs
-            }
+            fitted = fit(arrays, inputs, label)
             for name, array in fitted.items():
                 checks[name].see(array, label)
             try:
@@ -84,6 +82,11 @@ def collect(request: DataRequest, model: Model, wrap: Wrap, workdir: Path, step:
         check.conclude(model, wrap)
     step.detail = f"{parts['calibration'].count} to calibrate, {parts['held_back'].count} held back"
     return SampleSet(parts["calibration"].records, parts["held_back"].records)
+
+
+def fit(arrays: dict[str, Array], inputs: tuple[TensorSpec, ...], label: str) -> dict[str, Array]:
+    """A sample as the model takes it. Raises UsageError that names the sample and the input."""
+    return {spec.name: _fit(_pick(arrays, spec, label, len(inputs) == 1), spec, label) for spec in inputs}
 
 
 def _pick(arrays: dict[str, Array], spec: TensorSpec, label: str, only: bool) -> Array:

@@ -14,6 +14,8 @@ from .compress.stage import Wanted
 from .events import inside, step
 from .judge import Judge, Reference, Trial
 from .layout import channels_last
+from .metrics import evaluation as evaluate
+from .metrics.evaluation import Evaluation
 from .model import Model
 from .project import Project
 from .records import Records
@@ -31,6 +33,7 @@ class Workbench:
         golden: its answers to the held-back samples.
         origin: the form of the framework in which it was asked.
         workdir: an empty folder.
+        evaluation: what artifacts are evaluated by, if metrics of the task are asked for.
     """
 
     project: Project
@@ -41,6 +44,7 @@ class Workbench:
     golden: Records
     origin: str
     workdir: Path
+    evaluation: Evaluation | None = None
 
     def plain(self, model: Model) -> Trial:
         """The artifact that would ship without compression, and how it compares."""
@@ -67,20 +71,21 @@ class Workbench:
         turned, samples = (
             channels_last(smaller.model, self.samples) if turns else (smaller.model, self.samples)
         )
-        reference = Reference(
-            turned, samples, self.golden, self.origin, {**smaller.found, **(_before(plain) if plain else {})}
-        )
+        before = self._before(plain, turned) if smaller.found and plain else {}
+        reference = Reference(turned, samples, self.golden, self.origin, {**smaller.found, **before})
         workdir = Path(tempfile.mkdtemp(prefix="lowered-", dir=self.workdir))
         with step("lower"):
             lowering = self.target.lower(turned, samples.calibration, workdir)
         return Judge(self.target, lowering, reference, self.project.parity_gate, workdir)
 
-
-def _before(plain: Trial) -> dict[str, float]:
-    """What a manifest tells of the artifact that would ship without compression."""
-    return {
-        "bytes before": plain.artifact.bytes,
-        "zipped before": zipped(plain.artifact),
-        "artifact agreement before": parity.agreement(plain.rows[0].outputs),
-        "passed before": float(not plain.rows[0].failures),
-    }
+    def _before(self, plain: Trial, turned: Model) -> dict[str, float]:
+        """What a manifest tells of the artifact that would ship without compression."""
+        scores = evaluate.artifact(
+            self.evaluation, plain.runner, turned, plain.answers, "evaluate original's"
+        )
+        return {
+            "bytes before": plain.artifact.bytes,
+            "zipped before": zipped(plain.artifact),
+            "artifact agreement before": parity.agreement(plain.rows[0].outputs),
+            "passed before": float(not (plain.rows[0].failures or scores.failures)),
+        }

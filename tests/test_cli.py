@@ -170,11 +170,11 @@ def test_the_flag_offers_the_precisions_there_are() -> None:
 
 EVERY_FLAG = [
     "m.keras", "--data", "d.npz", "--target", "fake", "--precision", "int16x8", "--io", "float", "--runtime", "litert", "--layout", "keep",
-    "--gate", "sqnr_db>=1,cosine>=0.5,argmax_agreement>=0.5,max_abs<=2", "--out", "o", "--zip", "--name", "n",
+    "--gate", "sqnr_db>=1,cosine>=0.5,argmax_agreement>=0.5,max_abs<=2,top1_drop<=1", "--out", "o", "--zip", "--name", "n",
     "--model-version", "9", "--labels", "l.txt", "--signature", "s", "--shape", "x=1x2",
     "--input", "x:kind=image,rate=16000,layout=NCHW,channels=bgr,scale=2,offset=1/2/3,mean=4,std=5",
-    "--output", "y:activation=softmax,top_k=3", "--samples", "9", "--calibration", "8", "--held-back", "7",
-    "--allow-code", "--device", "host", "--prune", "0.5", "--cluster", "16", "--recover-minutes", "3", "--keep-layer", "stem",
+    "--output", "y:activation=softmax,top_k=3", "--samples", "9", "--evaluation", "e.csv", "--metric", "top5", "--calibration", "8", "--held-back", "7",
+    "--allow-code", "--device", "host", "--prune", "0.5", "--prune-channels", "0.2", "--cluster", "16", "--recover-minutes", "3", "--keep-layer", "stem",
 ]  # fmt: skip
 NOT_KEYS = {"source", "config", "at_once", "force", "as_json", "debug"}
 

@@ -48,8 +48,8 @@ def test_the_json_is_as_documented(build: Build) -> None:
     done = build("--json", "--zip", "--precision", "float32", "--gate", "sqnr_db>=50")
     (bundle,) = done.json["bundles"]
     assert set(bundle) == {
-        "target", "precision", "path", "bytes", "zip_bytes", "gate", "parity", "audit", "compression", "seconds",
-        "error",
+        "target", "precision", "path", "bytes", "zip_bytes", "gate", "parity", "metrics", "audit", "compression",
+        "seconds", "error",
     }  # fmt: skip
     assert (bundle["target"], bundle["precision"]) == ("fake", "float32")
     asked = {"scores": ["sqnr_db>=50"]}

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from edgepack.compress.stage import Wanted
 from edgepack.errors import UsageError
+from edgepack.metrics.metric import Asked
+from edgepack.metrics.request import Bound, Request
 from edgepack.parity import default_gate
 from edgepack.project import Project, load
 from edgepack.samples import DataRequest
@@ -45,6 +47,8 @@ representative = "photos/"
 samples = 250
 calibration = 200
 held_back = 50
+evaluation = "labelled/"
+metrics = ["top5", "metrics.py:f1"]
 
 [compress]
 prune = 0.5
@@ -70,6 +74,8 @@ sqnr_db = 20
 cosine = 0.9
 argmax_agreement = 0.98
 max_abs = 1e-5
+top1_drop = 0.5
+f1 = ">=0.9"
 """
 
 
@@ -94,12 +100,18 @@ def test_every_key_arrives() -> None:
     )
     assert project.wrap.output("probabilities") == OutputWrap("softmax", 5)
     assert project.data_request == DataRequest("photos/", 250, 200, 50)
+    assert project.evaluation == Request(
+        "labelled/",
+        (Asked("top5"), Asked("f1", "metrics.py:f1"), Asked("top1")),
+        (Bound("top1", "drop", "<=", 0.5), Bound("f1", "", ">=", 0.9)),
+    )
     assert project.compression == Wanted(0.5, 32, 12.0, ("stem", "head"))
     assert project.build.targets == ("tflite", "fake")
     assert (project.build.precision, project.build.io) == (Precision.INT16X8, "float")
     assert (project.build.runtime, project.build.layout) == ("litert", "keep")
     assert (project.build.out, project.build.zip) == ("bundles", True)
     assert str(project.parity_gate) == "sqnr_db>=20, cosine>=0.9, argmax_agreement>=0.98, max_abs<=1e-05"
+    assert project.gate_expression == f"{project.parity_gate}, top1_drop<=0.5, f1>=0.9"
 
 
 def test_devices_are_named_and_added() -> None:
@@ -148,8 +160,7 @@ def test_nothing_given_means_the_documented_defaults() -> None:
         ("[model]\nsuorce = 'x'", "no key 'model.suorce'. Did you mean 'model.source'?"),
         ("[input.image]\nscal = 1", "no key 'input.image.scal'. Did you mean 'input.image.scale'?"),
         ("[output.y]\ntopk = 1", "no key 'output.y.topk'. Did you mean 'output.y.top_k'?"),
-        ("[gate]\nsqnr = 1", "no key 'gate.sqnr'. Did you mean 'gate.sqnr_db'?"),
-        ("[data]\nxyz = 1", "no key 'data.xyz'. Keys: representative, samples, calibration, held_back."),
+        ("[data]\nxyz = 1", "no key 'data.xyz'. Keys: representative, samples, calibration, held_back, evaluation, metrics."),
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_refused_with_the_nearest_right_one(text: str, message: str) -> None:
@@ -260,12 +271,23 @@ def test_a_folder_of_samples_makes_inputs_images() -> None:
     assert project.wrap.input("anything") == InputWrap(kind="image")
 
 
+def test_a_gate_of_task_metrics_alone_replaces_the_default_one() -> None:
+    project = load(None, {"gate": {"top1_drop": 0.5}})
+    assert str(project.parity_gate) == ""
+    assert project.gate_expression == "top1_drop<=0.5"
+
+
+def test_a_metric_alone_leaves_the_default_gate() -> None:
+    project = load(None, {"data": {"metrics": ("top1",)}})
+    assert project.gate_expression == str(default_gate(Precision.INT8))
+
+
 @pytest.mark.parametrize("precision", list(Precision))
 def test_without_a_gate_the_precision_has_one(precision: Precision) -> None:
     assert load(None, {"build": {"precision": precision}}).parity_gate == default_gate(precision)
 
 
-@pytest.mark.parametrize("value", [1e20, 1e-20, 0.1 + 0.2, 0.99999999, 0.0, -3.5])
+@pytest.mark.parametrize("value", [1e20, 1e-20, 0.1 + 0.2, 0.99999999, 0.0])
 def test_a_threshold_is_held_exactly(value: float) -> None:
     (threshold,) = load(None, {"gate": {"max_abs": value}}).parity_gate.thresholds
     assert (threshold.comparison, threshold.value) == ("<=", value)

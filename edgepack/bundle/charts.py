@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,6 +116,45 @@ def latency_chart(rounds: Sequence[Sequence[float]], strong: Sequence[bool], wid
             axes.plot((middle, middle), (row - 0.38, row + 0.38), color=color, lw=2.5, clip_on=False)
         axes.set_xlabel(f"{unit} a call; to the left is faster", color=MUTED, labelpad=5)
         return _svg(figure)
+
+
+def curve_chart(
+    series: Sequence[Sequence[tuple[float, float, bool]]],
+    original: tuple[float, float],
+    chosen: tuple[float, float] | None,
+    width: int,
+) -> str:
+    """Agreement against size: a line for each series, numbered 1, 2, ... at its last point, from the original on.
+
+    Args:
+        series: zipped kB, agreement in percent, and whether the gate is met: a filled dot, else a ring.
+        chosen: the point to draw larger.
+        width: in CSS pixels, as for layer_chart.
+    """
+    points = [point for each in series for point in each]
+    lowest = min([original[1], *(y for _, y, _ in points)])
+    with _axes(width, 340, left=46, bottom=40, top=24) as (figure, axes):
+        axes.set_xlim(0, 1.05 * max([original[0], *(x for x, _, _ in points)]))
+        axes.set_ylim(max(0.0, lowest - 0.12 * (100 - lowest) - 1), 100.5)
+        for line, dashes in zip(series, cycle(((1, 0), (5, 3), (1.5, 2.5), (6, 2, 1.5, 2))), strict=False):
+            path = np.array([original, *((x, y) for x, y, _ in line)])
+            axes.plot(path[:, 0], path[:, 1], color=ACCENT, alpha=0.6, lw=1.3, dashes=dashes, zorder=1.5)
+        for (x, y), dot in ((original, 6.0), *(((chosen, 11.0),) if chosen else ())):
+            _dots(axes, np.array([x]), np.array([y]), MUTED if dot < 10 else ACCENT, dot)
+        for x, y, passed in points:
+            _dots(axes, np.array([x]), np.array([y]), ACCENT, 6.0)
+            if not passed:
+                _dots(axes, np.array([x]), np.array([y]), SURFACE, 3.6)
+        _numbers(axes, [line[-1][:2] for line in series if line], 0.0)
+        _titles(axes, "kB of the artifact, zipped; to the left is smaller", "agreement with the original, %")
+        return _svg(figure)
+
+
+def standalone(svg: str) -> str:
+    """A chart as a file of its own, in the colours of a light page."""
+    colors = "--muted:#57606a;--line:#d8dee4;--surface:#ffffff;--accent:#0b62b8;--bad:#b3201b"
+    style = f"<style>svg{{{colors};background:#ffffff;font-family:sans-serif}}</style>"
+    return svg.replace(">", f">{style}", 1) + "\n"
 
 
 def _bounds(values: Array) -> tuple[float, float]:

@@ -9,18 +9,24 @@ from ..project import InputTable, OutputTable, Project
 from ..usercode import is_reference
 
 
-def command_line(project: Project, target: str, runtime: str) -> str:
-    """``edgepack build ...`` with every value that is not a default; paths by their last part, ``--out`` left out."""
+def command_line(project: Project, target: str, runtime: str, whole_paths: bool = False) -> str:
+    """``edgepack build ...`` with every value that is not a default, ``--out`` left out.
+
+    Args:
+        whole_paths: as they are, to be called here; else by their last part, the same wherever the project lies.
+    """
     model, data, build, defaults = project.model, project.data, project.build, Project()
     compress = project.compress
-    words = ["edgepack", "build", _short(model.source), "--data", _short(data.representative)]
+    shown = str if whole_paths else _short
+    words = ["edgepack", "build", shown(model.source), "--data", shown(data.representative)]
     words += ["--target", target, "--precision", build.precision.value]
     plain = {
         "--runtime": (runtime, ""),
         "--name": (model.name, ""),
         "--model-version": (model.version, defaults.model.version),
         "--signature": (model.signature, None),
-        "--labels": (_short(model.labels) if model.labels else None, None),
+        "--labels": (shown(model.labels) if model.labels else None, None),
+        "--evaluation": (shown(data.evaluation) if data.evaluation else "", ""),
         "--samples": (data.samples, None),
         "--calibration": (data.calibration, None),
         "--held-back": (data.held_back, None),
@@ -35,6 +41,8 @@ def command_line(project: Project, target: str, runtime: str) -> str:
         if value != default:
             words += [flag, str(value)]
     words += ["--allow-code"] if model.allow_code else []
+    for metric in data.metrics:
+        words += ["--metric", shown(metric) if ".py:" in metric else metric]
     for layer in compress.keep:
         words += ["--keep-layer", layer]
     for device in build.devices:
@@ -46,7 +54,7 @@ def command_line(project: Project, target: str, runtime: str) -> str:
     for name, output in project.output.items():
         words += ["--output", f"{name}:{_settings(output)}"]
     if any(value is not None for _, value in project.gate):
-        words += ["--gate", str(project.parity_gate)]
+        words += ["--gate", project.gate_expression]
     return shlex.join(words)
 
 

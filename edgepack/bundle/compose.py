@@ -14,6 +14,7 @@ import numpy as np
 from .. import __version__, frameworks, sources
 from ..compress.sizes import zipped
 from ..errors import UsageError
+from ..metrics.evaluation import Score, Scores
 from ..model import Model
 from ..parity import Metrics, agreement
 from ..project import Project
@@ -33,6 +34,7 @@ from .manifest import (
     MetricsEntry,
     ParityEntry,
     ProcessingEntry,
+    ScoreEntry,
     SourceEntry,
     TensorEntry,
 )
@@ -49,7 +51,13 @@ GOLDEN_BYTES = 8_000_000
 
 
 def fill(
-    project: Project, info: TargetInfo, target: Target, reference: Reference, judged: Judged, out: Path
+    project: Project,
+    info: TargetInfo,
+    target: Target,
+    reference: Reference,
+    judged: Judged,
+    scores: Scores,
+    out: Path,
 ) -> Report:
     """Write everything but the manifest into ``out``; return the report, which has it, its list of files still empty."""
     for name in judged.artifact.files:
@@ -59,7 +67,7 @@ def fill(
         (out / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
     shipped = _write_golden(reference, out / "golden")
     layers.write(judged.runner, next(iter(reference.samples.held_back)), out)
-    manifest = _manifest(project, info, reference, judged, labels, shipped)
+    manifest = _manifest(project, info, reference, judged, scores, labels, shipped)
     manifest = manifest.model_copy(update={"download": kit.write(target, manifest, out)})
     told = findings.gather(project, manifest, reference, judged)
     rewrite(out, told, manifest)
@@ -121,6 +129,7 @@ def _manifest(
     info: TargetInfo,
     reference: Reference,
     judged: Judged,
+    scores: Scores,
     labels: tuple[str, ...],
     shipped: int,
 ) -> Manifest:
@@ -141,12 +150,13 @@ def _manifest(
         compression=_compression(reference, judged),
         audit=_audit(judged.audit),
         gate=GateEntry(
-            expression=str(project.parity_gate),
-            passed=not judged.failures,
-            failures=judged.failures,
+            expression=project.gate_expression,
+            passed=not (judged.failures or scores.failures),
+            failures=(*judged.failures, *scores.failures),
             asked=project.parity_gate.asked(judged.outputs),
         ),
         parity=_parity(judged.rows),
+        metrics={name: _score(each) for name, each in scores.by_metric.items()},
         backends=dict(judged.backends),
         golden=GoldenEntry(measured=measured, shipped=shipped),
         notes=(*reference.model.notes, *judged.cautions),
@@ -165,6 +175,18 @@ def _compression(reference: Reference, judged: Judged) -> dict[str, float]:
         "zipped": zipped(judged.artifact),
         "artifact agreement": agreement(judged.outputs),
     }
+
+
+def _score(score: Score) -> ScoreEntry:
+    return ScoreEntry(
+        original=score.original,
+        artifact=score.artifact,
+        samples=score.samples,
+        against=score.against,
+        unit=score.unit,
+        asked=tuple(map(str, score.asked)),
+        passed=not score.missed,
+    )
 
 
 def _parity(rows: tuple[Row, ...]) -> dict[str, ParityEntry]:

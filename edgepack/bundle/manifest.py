@@ -98,6 +98,24 @@ class ParityEntry(Frozen):
     beside: str = ""
 
 
+class ScoreEntry(Frozen):
+    """A task metric of the original and of the artifact (see edgepack.metrics).
+
+    Attributes:
+        against: the labels of an evaluation set, or the original's own answers.
+        unit: ``%`` for 0 to 100; empty for the outputs' own.
+        asked: the bounds of the gate on it.
+    """
+
+    original: float
+    artifact: float
+    samples: int
+    against: Literal["labels", "original"]
+    unit: str = ""
+    asked: tuple[str, ...] = ()
+    passed: bool
+
+
 class AgreementEntry(Frozen):
     """Two targets of one build beside each other, on all held-back samples; the first one's answers are the signal."""
 
@@ -169,6 +187,7 @@ class Manifest(Frozen):
 
     Attributes:
         runtime: which of the target's runtimes; empty for its own.
+        metrics: of the task, by name, in the runtime on the building machine.
         parity: by device; a further backend of the same device is ``DEVICE/BACKEND``.
         agreements: of every pair of targets that were built together.
         backends: what a web page can compute with, best first, and why this model cannot run there; empty where it can.
@@ -191,6 +210,7 @@ class Manifest(Frozen):
     audit: AuditEntry
     gate: GateEntry
     parity: dict[str, ParityEntry]
+    metrics: dict[str, ScoreEntry] = {}
     backends: dict[str, str] = {}
     agreements: tuple[AgreementEntry, ...] = ()
     golden: GoldenEntry

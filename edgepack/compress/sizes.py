@@ -39,14 +39,12 @@ def layer_sizes(student: Student) -> tuple[LayerSize, ...]:
     return tuple(found)
 
 
-def total(before: Sequence[LayerSize], after: Sequence[LayerSize]) -> dict[str, float]:
+def total(layers: Sequence[LayerSize]) -> dict[str, float]:
     """Of all layers together, by the names that a manifest has."""
     return {
-        "weights before": sum(each.weights for each in before),
-        "weights": sum(each.weights for each in after),
-        "zeros": sum(each.zeros for each in after),
-        "macs before": sum(each.macs for each in before),
-        "macs": sum(each.macs for each in after),
+        "weights": sum(each.weights for each in layers),
+        "zeros": sum(each.zeros for each in layers),
+        "macs": sum(each.macs for each in layers),
     }
 
 

@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 
 from edgepack.compress import lockstep
 from edgepack.compress.coupling import Coupled
-from edgepack.compress.distil import span
+from edgepack.compress.distil import spans
 from edgepack.compress.lockstep import Halting, Pair
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Group, Hold
@@ -120,8 +120,9 @@ class TorchStudent:
         trained = [each for each in self._module.parameters() if each.dtype == torch.float32]
         for parameter in trained:
             parameter.requires_grad_(True)
+        relative = spans([each.detach().numpy() for each in trained])
         self._optimiser = torch.optim.Adam(
-            [{"params": [each], "span": span(each.detach().numpy())} for each in trained]
+            [{"params": [each], "span": own} for each, own in zip(trained, relative, strict=True)]
         )
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:

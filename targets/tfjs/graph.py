@@ -20,6 +20,7 @@ from edgepack.spec import Array, Signature, TensorSpec
 
 from .._tf.model import Frozen
 from . import ops
+from .codes import set_free
 from .einsum import EINSUM
 from .fold import fold
 from .fuse import fuse
@@ -122,6 +123,7 @@ def convert(frozen: Frozen) -> Graph:
     inputs, outputs = _name_boundary(nodes, frozen)
     _drop_control_inputs(nodes)
     _separate_lists(nodes)
+    set_free(nodes)
     fuse(nodes)
     _name_results(nodes, outputs.values())
     needed = nodes.ordered()

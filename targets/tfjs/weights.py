@@ -21,6 +21,9 @@ SHARD_BYTES = 4 * 1024 * 1024
 INTEGERS = {Precision.INT8: "uint8", Precision.INT16: "uint16"}
 """The type in which a precision stores a weight; TF.js's integers are unsigned."""
 
+CODES = 127
+"""Steps to either side of zero in which edgepack.compress.cluster counts its codes."""
+
 HALF_MAX = float(np.finfo(np.float16).max)
 LEAST_VALUES = 256
 
@@ -89,16 +92,28 @@ def store(name: str, value: Array, precision: Precision) -> Stored:
 
 
 def _affine(name: str, value: Array, dtype: np.dtype[Any]) -> Stored:
-    """Least to greatest value over the type's steps, moved so that zero, which padding needs, is one of them."""
+    """Least to greatest value over the type's steps, moved so that zero, which padding needs, is one of them.
+
+    Codes of a codebook keep their own steps.
+    """
     least, greatest = float(value.min()), float(value.max())
     if least == greatest:
         return Stored(name, value.dtype.name, np.zeros(value.shape, dtype), 1.0, least)
     steps = int(np.iinfo(dtype).max)
     scale = (greatest - least) / steps
-    if least <= 0 <= greatest:
+    if coded(value):
+        scale = float(np.abs(value).max()) / CODES
+        least = -CODES * scale
+    elif least <= 0 <= greatest:
         least = -round(-least / scale) * scale
     values = np.clip(np.rint((value.astype(np.float64) - least) / scale), 0, steps).astype(dtype)
     return Stored(name, value.dtype.name, values, scale, least)
+
+
+def coded(value: Array) -> bool:
+    """Whether all values are whole steps of 1/127 of the largest, which 8 bits then hold without error."""
+    steps = value.astype(np.float64) / (float(np.abs(value).max()) or 1.0) * CODES
+    return bool(np.abs(steps - np.rint(steps)).max() < 1e-3)
 
 
 def dequantize(stored: Stored) -> Array:

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 from edgepack.errors import UsageError
-from edgepack.spec import Quantization, Signature, TensorSpec
+from edgepack.spec import Array, Quantization, Signature, TensorSpec
 
 SIGNATURE_KEY = "serving_default"
 
@@ -28,8 +29,8 @@ class OpView:
     Attributes:
         name: that of its first output tensor: unique in the file, kept by the quantizer.
         constants: its inputs whose data is in the file.
-        activated: whether an activation is fused into it.
-        bounded: whether that cuts its output off at a constant (RELU6, RELU_N1_TO_1).
+        activation: the one that is fused into it, by its number in the schema.
+        options: its table in the schema.
     """
 
     name: str
@@ -38,8 +39,18 @@ class OpView:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     constants: tuple[int, ...]
-    activated: bool = False
-    bounded: bool = False
+    activation: int = schema.ActivationFunctionType.NONE
+    options: Any = None
+
+    @property
+    def activated(self) -> bool:
+        """Whether an activation is fused into it."""
+        return bool(self.activation != schema.ActivationFunctionType.NONE)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether that cuts its output off at a constant (RELU6, RELU_N1_TO_1)."""
+        return self.activation in _BOUNDED
 
 
 class ModelView:
@@ -68,7 +79,6 @@ class ModelView:
             for op in graph.operators if graph.operators is not None else []:
                 inputs, outputs = _indices(op.inputs), _indices(op.outputs)
                 kind, named = self.kind(op), outputs or inputs
-                activation = getattr(op.builtinOptions, "fusedActivationFunction", 0)
                 yield OpView(
                     name=self.tensor_name(index, named[0]) if named else f"{kind}_{index}",
                     kind=kind,
@@ -76,8 +86,8 @@ class ModelView:
                     inputs=inputs,
                     outputs=outputs,
                     constants=tuple(i for i in inputs if self.data_bytes(index, i)),
-                    activated=activation != schema.ActivationFunctionType.NONE,
-                    bounded=activation in _BOUNDED,
+                    activation=getattr(op.builtinOptions, "fusedActivationFunction", 0),
+                    options=op.builtinOptions,
                 )
 
     def inputs(self, subgraph: int) -> tuple[int, ...]:
@@ -106,6 +116,22 @@ class ModelView:
         """The size of a tensor's data in the file; 0 for one that is computed."""
         buffer = self.model.buffers[self.tensor(subgraph, index).buffer]
         return len(buffer.data) if buffer.data is not None else int(buffer.size or 0)
+
+    def shape(self, subgraph: int, index: int) -> tuple[int, ...]:
+        """A tensor's sizes; none for a scalar."""
+        shape = self.tensor(subgraph, index).shape
+        return tuple(int(size) for size in shape) if shape is not None else ()
+
+    def values(self, subgraph: int, index: int) -> Array:
+        """A constant's values, in its shape; a copy."""
+        data = self.model.buffers[self.tensor(subgraph, index).buffer].data
+        flat = np.frombuffer(bytes(data), self.dtype(subgraph, index))
+        return flat.reshape(self.shape(subgraph, index)).copy()
+
+    def put(self, subgraph: int, index: int, values: Array) -> None:
+        """Give a constant other values of its type."""
+        flat = np.ascontiguousarray(values, self.dtype(subgraph, index))
+        self.model.buffers[self.tensor(subgraph, index).buffer].data = np.frombuffer(flat.tobytes(), np.uint8)
 
     @property
     def signature(self) -> Signature:

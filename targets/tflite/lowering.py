@@ -6,13 +6,18 @@ from functools import cached_property
 from pathlib import Path
 
 from edgepack.events import step
+from edgepack.precision.notes import Note
+from edgepack.precision.plan import STATIC, uniform_plan
 from edgepack.spec import Precision, Signature
 from edgepack.target import Artifact, Op, Plan, Samples
 
-from . import logarithms, normalisations
+from . import heads, logarithms, normalisations
 from .calibrate import Ranges, calibrate
 from .flatbuffer import ModelView
+from .improve import State, Workshop, improve
 from .quantize import INTEGERS, limits, quantize, weight_bytes
+from .scaled import with_scales
+from .weights import with_rounded
 
 FILE = "model.tflite"
 
@@ -23,6 +28,9 @@ class TFLiteLowering:
     Args:
         float32: the converted file.
         signature: the model's, with the value ranges that are known beforehand.
+
+    Attributes:
+        notes: what was tried for integers, once these were asked for, and what it gave.
     """
 
     def __init__(self, float32: bytes, signature: Signature, calibration: Samples) -> None:
@@ -30,11 +38,29 @@ class TFLiteLowering:
         self._signature = signature
         self._calibration = calibration
         self._view = ModelView(float32)
+        self._improved: dict[Precision, State] = {}
+        self.notes: list[Note] = []
 
     @cached_property
     def _ranges(self) -> Ranges:
+        return self._measure(self._float32)
+
+    def _measure(self, float32: bytes) -> Ranges:
         with step("calibrate") as calibrating:
-            return calibrate(self._float32, self._signature, self._calibration, calibrating)
+            return calibrate(float32, self._signature, self._calibration, calibrating)
+
+    def _best(self, precision: Precision) -> State:
+        """What integers of this precision are made from; found when it is first asked for."""
+        if precision not in self._improved:
+            plan = uniform_plan(self, precision, "auto")
+            workshop = Workshop(
+                lambda state: self._emit(state, plan), self._measure, precision, self._calibration
+            )
+            with step(f"improve {precision.value}") as improving:
+                found, notes = improve(State(self._float32, self._ranges), workshop, improving)
+            self._improved[precision] = found
+            self.notes += notes
+        return self._improved[precision]
 
     @cached_property
     def _exact(self) -> frozenset[str]:
@@ -44,11 +70,13 @@ class TFLiteLowering:
     @cached_property
     def ops(self) -> tuple[Op, ...]:
         """The ops; asking calibrates, because what an op can take depends on its values."""
-        ops, flat = [], normalisations.flat(self._view, self._ranges)
+        ops = []
+        flat, mixed = normalisations.flat(self._view, self._ranges), heads.mixed(self._view, self._ranges)
         for view in self._view.ops:
             cannot = {**limits(view, self._ranges)}
             cannot |= dict.fromkeys(INTEGERS, logarithms.REASON) if view.name in self._exact else {}
             cannot |= {Precision.INT8: normalisations.REASON} if view.name in flat else {}
+            cannot |= {Precision.INT8: heads.REASON} if view.name in mixed else {}
             ops.append(
                 Op(
                     view.name,
@@ -62,11 +90,17 @@ class TFLiteLowering:
 
     def emit(self, plan: Plan, out: Path) -> Artifact:
         """Write ``model.tflite`` for a plan into ``out``."""
-        if plan.default == Precision.FLOAT32 and not plan.ops:
+        static = [precision for precision in STATIC if precision in (plan.default, *plan.ops.values())]
+        if static:
+            data = self._emit(self._best(static[0]), plan)
+        elif plan.default == Precision.FLOAT32 and not plan.ops:
             data = self._float32
         else:
-            static = {Precision.INT8, Precision.INT16X8} & {plan.default, *plan.ops.values()}
-            exact = self._exact if {*INTEGERS} & {plan.default, *plan.ops.values()} else frozenset()
-            data = quantize(self._float32, self._view, plan, self._ranges if static else None, exact)
+            exact = self._exact if Precision.INT8_DYNAMIC in (plan.default, *plan.ops.values()) else ()
+            data = quantize(self._float32, self._view, plan, None, exact)
         (out / FILE).write_bytes(data)
         return Artifact(out, (FILE,))
+
+    def _emit(self, state: State, plan: Plan) -> bytes:
+        data = quantize(state.float32, state.view, plan, state.ranges, self._exact)
+        return with_scales(with_rounded(data, state.layers), state.scales)

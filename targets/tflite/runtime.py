@@ -7,6 +7,7 @@ import time
 import warnings
 from typing import Any
 
+import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgepack.errors import ModelError
@@ -15,7 +16,8 @@ from edgepack.quantization import dequantize, quantize
 from edgepack.spec import Array, Arrays, Quantization, Signature
 from edgepack.target import Artifact
 
-from .flatbuffer import ModelView
+from .flatbuffer import ModelView, mistrust
+from .scaled import scales_in
 
 REFERENCE = "reference"
 """The backend with the plain kernels: those that older runtimes have on 32-bit Arm, and microcontrollers."""
@@ -29,17 +31,19 @@ class LiteRTRunner:
         view = ModelView(self._data)
         self.signature: Signature = view.signature
         self._kinds = {op.name: op.kind for op in view.ops if op.subgraph == 0}
+        with mistrust():
+            self._scales = scales_in(view)
         kernels = OpResolverType.BUILTIN_REF if backend == REFERENCE else OpResolverType.AUTO
-        self._fast = _open(self._data, experimental_op_resolver_type=kernels)
+        self._fast = open_interpreter(self._data, experimental_op_resolver_type=kernels)
         self._slow: Any = None
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         return self._run(self._fast, inputs)
 
     def layers(self, inputs: Arrays) -> dict[str, Array]:
-        """Every op's first output. The reference path keeps them all; XNNPACK fuses ops and drops what is between."""
+        """Every op's first output, as the model has it: channels that were equalised are scaled back. The reference path keeps them all; XNNPACK fuses ops and drops what is between."""
         if self._slow is None:
-            self._slow = _open(
+            self._slow = open_interpreter(
                 self._data,
                 experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
                 experimental_preserve_all_tensors=True,
@@ -55,7 +59,7 @@ class LiteRTRunner:
                 self._slow.get_tensor(detail["index"]), Quantization(scale, zero_point) if scale else None
             )
             if value.dtype.kind == "f" and value.size:
-                found[detail["name"]] = value
+                found[detail["name"]] = value / self._scales.get(detail["name"], np.float32(1))
         order = {name: position for position, name in enumerate(self._kinds)}
         return dict(sorted(found.items(), key=lambda item: order[item[0]]))
 
@@ -77,7 +81,7 @@ class LiteRTMeter:
         self.threads = threads
         self.memory = PeakMemory()
         start = time.perf_counter()
-        self._interpreter = _open(artifact.main.read_bytes(), num_threads=threads)
+        self._interpreter = open_interpreter(artifact.main.read_bytes(), num_threads=threads)
         self.load_seconds = time.perf_counter() - start
         self._fed = self._interpreter.get_signature_runner().get_input_details()
 
@@ -90,7 +94,7 @@ class LiteRTMeter:
             raise ModelError(f"LiteRT cannot run the artifact: {error}", "Build the bundle again.") from error
 
 
-def _open(data: bytes, **options: Any) -> Any:
+def open_interpreter(data: bytes, **options: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that keeping all tensors is for debugging is why it is asked for
         try:

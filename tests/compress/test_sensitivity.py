@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgepack.compress import sensitivity
+from edgepack.compress.closed_form import Amount
 
 PLUGIN = Path(__file__).parents[1] / "fake_plugin"
 
@@ -25,7 +26,8 @@ def test_a_budget_is_met_and_the_student_is_left_as_it_was(student) -> None:  # 
     samples = [{"x": np.random.default_rng(n).normal(size=(1, 12)).astype(np.float32)} for n in range(60)]
     before = {layer.name: student.weight(layer.name) for layer in student.layers}
     moments = student.moments(list(before), samples)
-    ratios = sensitivity.ratios(student, student.layers, moments, 0.6, samples[:10])
+    stays = {layer.name: Amount().stays(layer) for layer in student.layers}
+    ratios = sensitivity.ratios(student, student.layers, moments, 0.6, samples[:10], stays)
     gone = sum(round(ratios[name] * weight.size) for name, weight in before.items())
     assert gone == round(0.6 * sum(weight.size for weight in before.values()))
     assert max(ratios.values()) <= 0.81

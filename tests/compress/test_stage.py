@@ -185,8 +185,8 @@ def test_a_loss_that_is_not_finite_stops(make: Make, events: list[Event]) -> Non
 @pytest.mark.parametrize(
     ("given", "error", "says"),
     [
-        ({"prune": 1.5}, UsageError, "less than or equal to 0.95"),
-        ({"prune": -0.1}, UsageError, "greater than 0"),
+        ({"prune": 1.5}, UsageError, "above 0 and at most 0.95"),
+        ({"prune": -0.1}, UsageError, "above 0 and at most 0.95"),
         ({"cluster": 2}, UsageError, "greater than or equal to 4"),
         ({"prune": 0.5, "recover_minutes": -1}, UsageError, "recover_minutes"),
         ({"prune": 0.5, "recover_minutes": float("nan")}, UsageError, "recover_minutes"),

@@ -27,9 +27,14 @@ def test_a_device_passes_when_something_ran_and_nothing_that_ran_missed_the_gate
 
 
 def manifest(
-    expression: str, asked: dict[str, tuple[str, ...]] | None = None, shipped: int = 32, measured: int = 32
+    expression: str,
+    asked: dict[str, tuple[str, ...]] | None = None,
+    shipped: int = 32,
+    measured: int = 32,
+    **others: Any,
 ) -> Any:
     return SimpleNamespace(
+        **{"metrics": {}, "parity": {}} | others,
         gate=SimpleNamespace(expression=expression, asked=asked or {}),
         golden=SimpleNamespace(shipped=shipped, measured=measured),
     )
@@ -45,6 +50,14 @@ def test_an_output_is_asked_for_what_the_build_asked_it_for() -> None:
     assert gate.failures(some, metrics(0.5)) == ()
     every = manifest(words, {"y": ("cosine>=0.98", "argmax_agreement>=0.95")})
     assert gate.failures(every, metrics(0.5)) == ("y: argmax_agreement is 0.5, not >= 0.95",)
+
+
+def test_where_the_gate_is_of_task_metrics_alone_a_device_may_not_do_worse_than_the_build() -> None:
+    """Golden vectors have no labels, and nothing asked would be nothing proven."""
+    here = {"host": SimpleNamespace(outputs=metrics(sqnr_db=32.0))}
+    task = manifest("top1_drop<=1", {"y": ()}, metrics={"top1": object()}, parity=here)
+    assert gate.failures(task, metrics(sqnr_db=29.5)) == ()
+    assert gate.failures(task, metrics(sqnr_db=28.5)) == ("y: sqnr_db is 28.5, not >= 29",)
 
 
 def test_where_the_manifest_does_not_tell_all_of_the_gate_is_asked() -> None:

@@ -157,6 +157,13 @@ def taught():
     return Taught("x", (1, 12))
 
 
+def retaught():
+    """Other weights, by the same code."""
+    model = taught()
+    model.weights["scores"] = model.weights["scores"][:, ::-1].copy()
+    return model
+
+
 def many():
     rng = np.random.default_rng(2)
     for _ in range(120):

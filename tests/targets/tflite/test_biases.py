@@ -43,3 +43,20 @@ def test_biases_that_are_there_stay(bench, made):
         for op in dense(data)
     ]
     assert [bool(np.any(each)) for each in values] == [False, True, False]
+
+
+def test_equal_biases_are_not_one(bench, draw):
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Conv2D(4, 3, activation="relu")(image)
+    made = keras.Model(image, keras.layers.Conv2D(4, 3, name="mask")(keras.layers.Conv2D(4, 3)(x)))
+    model = bench.adopt(made)
+
+    def biases(data):
+        return [op.inputs[2] for op in ModelView(data).ops if op.kind == "CONV_2D"]
+
+    data = convert(model.form("tf"))
+    assert len(set(biases(data))) == 1
+    assert len(set(biases(with_biases(data)))) == 3
+    samples = draw(image=(8, 8, 3))
+    artifact = bench.emit(bench.lower(model, samples), "float32")
+    assert bench.worst_db(model, tflite.open(artifact), samples) >= 100

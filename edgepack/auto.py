@@ -1,0 +1,79 @@
+"""``--prune auto``: the strongest of the target's budgets that meets the gate.
+
+They are tried by the closed form, in the target's runtime, on calibration samples that nothing learns from. The held-back
+samples can only make the choice milder: compression never is why a gate is not met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from .compress.budget import Budget
+from .compress.lesson import Lesson
+from .compress.stage import Wanted
+from .errors import ModelError
+from .events import inside, step, warn
+from .judge import Judge, Judged, Trial
+from .model import Model
+from .precision.plan import uniform_plan
+from .spec import Arrays
+from .workbench import Workbench
+
+
+def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]:
+    """The artifact of the strongest budget, or of a milder one, that holds on the held-back samples as well.
+
+    Args:
+        model: the original; it is used up.
+        plain: its artifact.
+    """
+    build, asked = bench.project.build, bench.project.compression
+    allowed = () if plain.rows[0].failures else bench.info.auto
+    ladder = [Budget.of(amounts) for amounts in allowed]
+    first = _choose(bench, model, ladder)
+    for budget in (*ladder[first:], Budget()):
+        wanted = budget.on(asked) if budget.amounts else Wanted()
+        judge = bench.lowered(wanted, bench.load(), plain)
+        found = judge.judge(build.precision, bench.info.io(build.io))
+        if not found.failures:
+            break
+        if budget.amounts:
+            warn(f"{budget.flags} did not hold on the held-back samples; something milder is tried.")
+    return judge, found
+
+
+def strongest(count: int, meets: Callable[[int], bool]) -> int:
+    """The first of so many budgets, strongest first, that meets the gate, if those behind it do; ``count`` for none."""
+    first, last = 0, count
+    while first < last:
+        middle = (first + last) // 2
+        if meets(middle):
+            last = middle
+        else:
+            first = middle + 1
+    return first
+
+
+def _choose(bench: Workbench, model: Model, ladder: Sequence[Budget]) -> int:
+    """The place of the one to begin with."""
+    looks = Lesson(bench.samples.calibration, model.signature).looks
+    expected = [model(inputs) for inputs in looks]
+    with step("choose budget") as choosing, inside(choosing):
+        first = strongest(len(ladder), lambda place: _meets(bench, ladder[place], expected))
+        chosen = ladder[first].flags if first < len(ladder) else "none: not even the mildest meets the gate"
+        choosing.detail = chosen
+    return first
+
+
+def _meets(bench: Workbench, budget: Budget, expected: Sequence[Arrays]) -> bool:
+    """Whether the gate is met on the looks, without learning."""
+    build = bench.project.build
+    wanted = budget.on(replace(bench.project.compression, recover_minutes=0.0))
+    try:
+        judge = bench.lowered(wanted, bench.load())
+    except ModelError:  # the method is not for this model; another may be
+        return False
+    looks = Lesson(judge.reference.samples.calibration, judge.reference.model.signature).looks
+    plan = uniform_plan(judge.lowering, build.precision, bench.info.io(build.io))
+    return not judge.failures(plan, looks, expected)

@@ -1,0 +1,1 @@
+"""Agreement against size, for one budget of compression after another."""

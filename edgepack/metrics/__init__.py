@@ -1,0 +1,1 @@
+"""Task metrics: how well the original and an artifact do what the model is for, on labelled samples."""

@@ -1,0 +1,57 @@
+"""Metrics over samples, and errors that say at which sample they happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from ..errors import EdgepackError, UsageError
+from ..spec import Arrays
+from ..usercode import user_frames
+from .metric import Asked, Metric
+
+
+def measure(
+    asked: Sequence[Asked], outputs: Iterable[Arrays], labels: Iterable[tuple[str, Any]], whose: str
+) -> dict[str, float]:
+    """The metrics over all samples. Raises UsageError, ModelError that name the metric and the sample."""
+    metrics: list[tuple[Asked, Metric]] = [(each, each.make()) for each in asked]
+    for number, (found, (sample, label)) in enumerate(zip(outputs, labels, strict=True)):
+        for each, metric in metrics:
+            with _said(f"The metric {each}, {whose} on sample {number} ({sample})", each):
+                metric.update(found, label)
+    values = {}
+    for each, metric in metrics:
+        with _said(f"The metric {each}, {whose} over all samples", each):
+            values[each.name] = metric.value()
+            if not math.isfinite(values[each.name]):
+                raise UsageError(f"it is {values[each.name]}.", "Look for NaN in the outputs or the labels.")
+    return values
+
+
+def finite(
+    outputs: Iterable[Arrays], whose: str, refusal: Callable[[str, str], EdgepackError]
+) -> Iterator[Arrays]:
+    """The outputs, as long as they are numbers: of NaN, argmax makes a class. Raises what ``refusal`` makes of message and hint."""
+    for number, found in enumerate(outputs):
+        for name, values in found.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise refusal(
+                    f"{whose} answers NaN or infinity in '{name}' to sample {number} of the evaluation set.",
+                    "Look at that sample: is it prepared as the model wants it?",
+                )
+        yield found
+
+
+@contextmanager
+def _said(doing: str, asked: Asked) -> Iterator[None]:
+    """An error with the metric and the sample in front; what the user's code raises, with their traceback."""
+    try:
+        with user_frames(doing) if asked.reference else nullcontext():
+            yield
+    except UsageError as error:
+        raise UsageError(f"{doing}: {error.message}", error.hint) from error

@@ -1,0 +1,140 @@
+"""Adaptive rounding of a float file's layers, and its result written into the files that the quantizer makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgepack.precision import rounding
+from edgepack.spec import Array, Arrays
+
+from .channels import uses
+from .flatbuffer import ModelView, OpView, write
+from .observe import activations, observe
+from .patches import PLACES, rows
+
+LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+WIDEST = 2304
+"""A layer that reads more inputs at a place, those of 3x3 of 256 channels, keeps its own rounding: it takes minutes, and GBs."""
+
+GREATEST = 2**30
+"""Steps that a bias may have, so that sums still fit an int32."""
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A layer's weights as they are to be stored.
+
+    Attributes:
+        codes: int8, in the weight's shape.
+        step: of every output channel, [out].
+        axis: of the output channels in the weight.
+        bias: the name of the tensor; empty where there is none.
+        added: what the bias is to be, [out].
+    """
+
+    codes: Array
+    step: Array
+    axis: int
+    bias: str
+    added: Array
+
+
+def rounded(data: bytes, samples: Iterable[Arrays]) -> dict[str, Rounded]:
+    """By the name of the weight, every layer that adaptive rounding is for: all that the samples reach, but codebooks."""
+    view = ModelView(data)
+    layers = [op for op in view.ops if _is_for(view, op)]
+    seen = {op.inputs[1]: rounding.Inputs() for op in layers}
+    read: dict[int, list[OpView]] = {}
+    for op in layers:
+        read.setdefault(op.inputs[0], []).append(op)
+
+    def see(index: int, values: Array) -> None:
+        for op in read[index]:
+            seen[op.inputs[1]].see(_inputs(view, op, values))
+
+    observe(data, samples, read, see)
+    found = {}
+    for op in layers:
+        weight, *bias = op.inputs[1:]
+        matrix, inputs = matrix_of(view, op), seen[weight]
+        codes = rounding.codes(matrix, inputs, bool(bias))
+        found[view.tensor_name(0, weight)] = Rounded(
+            _shaped(view, op, codes),
+            np.ravel(rounding.scales(matrix)),
+            3 if _is_depthwise(op) else 0,
+            view.tensor_name(0, bias[0]) if bias else "",
+            rounding.shift(matrix, codes, inputs) + (view.values(0, bias[0]) if bias else 0),
+        )
+    return found
+
+
+def with_rounded(data: bytes, found: Mapping[str, Rounded]) -> bytes:
+    """The quantized file with these weights, wherever it has them as int8, and the biases that go with them."""
+    view = ModelView(data)
+    names = {view.tensor_name(0, index): index for index in range(len(view.model.subgraphs[0].tensors))}
+    for name, layer in found.items():
+        index = names.get(name)
+        if index is not None and view.dtype(0, index) == "int8":
+            _put(view, index, names.get(layer.bias), layer)
+    return write(view.model)
+
+
+def _put(view: ModelView, weight: int, bias: int | None, layer: Rounded) -> None:
+    """Write a layer's channels, where their step is what rounding went by: the quantizer gives those of no weight another.
+
+    Beside next to no weight a bias is too many steps for an int32, and the quantizer makes nonsense of it: such a channel gets
+    a coarser step, which costs nothing that counts.
+    """
+    stored = np.asarray(view.tensor(0, weight).quantization.scale)
+    if len(stored) != len(layer.step):
+        return
+    same = np.isclose(stored, layer.step, rtol=1e-3, atol=0)
+    coarser = np.ones(len(stored))
+    if bias is not None and view.dtype(0, bias) in ("int32", "int64"):
+        step = np.asarray(view.tensor(0, bias).quantization.scale, np.float64)
+        coarser = np.where(same, np.maximum(np.abs(layer.added) / step / GREATEST, 1), 1)
+        view.put(0, bias, np.where(same, np.rint(layer.added / step / coarser), view.values(0, bias)))
+        view.tensor(0, bias).quantization.scale = (step * coarser).astype(np.float32)
+        view.tensor(0, weight).quantization.scale = (stored * coarser).astype(np.float32)
+    shape = [-1 if axis == layer.axis else 1 for axis in range(len(view.shape(0, weight)))]
+    codes = np.rint(layer.codes / coarser.reshape(shape))
+    view.put(0, weight, np.where(same.reshape(shape), codes, view.values(0, weight)))
+
+
+def matrix_of(view: ModelView, op: OpView) -> Array:
+    """A layer's weights as [out, in]."""
+    weight = view.values(0, op.inputs[1])
+    return weight.reshape(-1, weight.shape[-1]).T if _is_depthwise(op) else weight.reshape(len(weight), -1)
+
+
+def _shaped(view: ModelView, op: OpView, matrix: Array) -> Array:
+    return (matrix.T if _is_depthwise(op) else matrix).reshape(view.shape(0, op.inputs[1]))
+
+
+def _is_depthwise(op: OpView) -> bool:
+    return op.kind == "DEPTHWISE_CONV_2D"
+
+
+def _is_for(view: ModelView, op: OpView) -> bool:
+    if op.subgraph or op.kind not in LAYERS or op.inputs[0] not in activations(view):
+        return False
+    if any(index not in op.constants or view.dtype(0, index) != "float32" for index in op.inputs[1:]):
+        return False
+    if any(uses(view)[int(view.tensor(0, index).buffer)] > 1 for index in op.inputs[1:]):
+        return False
+    given, shape = view.shape(0, op.inputs[0]), view.shape(0, op.inputs[1])
+    reads = {"CONV_2D": given[-1:], "DEPTHWISE_CONV_2D": given[-1:], "FULLY_CONNECTED": shape[-1:]}[op.kind]
+    matrix = matrix_of(view, op)
+    return shape[-1:] == reads and matrix.shape[1] <= WIDEST and not rounding.is_coded(matrix)
+
+
+def _inputs(view: ModelView, op: OpView, values: Array) -> Array:
+    shape = view.shape(0, op.inputs[1])
+    if op.kind == "FULLY_CONNECTED":
+        flat = values.reshape(1, -1, shape[-1])
+        return flat[:, :: max(1, flat.shape[1] // PLACES)]
+    return rows(values, op.options, (shape[1], shape[2]), _is_depthwise(op))

@@ -1,0 +1,81 @@
+"""Zeros and codes, counted in the shards: storage in 8 bits changes none of them, and what is computed stays the same."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from edgepack.compress import closed_form
+from edgepack.compress.closed_form import Amount
+from edgepack.compress.sizes import zipped
+from edgepack.events import Step
+from edgepack.spec import Precision
+from edgepack.target import Plan
+from edgepack.targets.tfjs.lower import lower
+from edgepack.targets.tfjs.runner import NodeRunner
+from edgepack.targets.tfjs.weights import read
+
+L = keras.layers
+SIZE = 12
+
+
+def model(activation):
+    keras.utils.set_random_seed(3)
+    image = x = keras.Input((SIZE, SIZE, 3), name="image")
+    x = L.ReLU()(L.BatchNormalization()(L.Conv2D(8, 3, name="stem")(x)))
+    x = L.Conv2D(48, 3, use_bias=False, name="wide")(x)
+    x = activation(L.BatchNormalization(gamma_initializer="random_normal", name="norm")(x))
+    x = L.Dense(10, name="head")(L.Flatten()(x))
+    return keras.Model(image, x)
+
+
+@pytest.fixture
+def shrunk(bench, draw, tmp_path):
+    """The smaller model, its samples and its artifact."""
+
+    def run(amount, activation, precision=Precision.INT8):
+        made, samples = bench.adopt(model(activation)), draw(24, image=(SIZE, SIZE, 3))
+        student = made.student()
+        closed_form.shrink(student, dict.fromkeys(student.layers[1:], amount), samples, Step("compress"))
+        smaller = student.model()
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        out.mkdir()
+        return smaller, samples, lower(smaller.form("tf")).emit(Plan(precision), out)
+
+    return run
+
+
+def stored(artifact):
+    """The integers in the shards, of the two layers that were shrunk."""
+    manifest = json.loads(artifact.main.read_text())["weightsManifest"]
+    wide, head = (3, 3, 8, 48), (8 * 8 * 48, 10)
+    found = [each for each in read(manifest, artifact.folder).values() if each.values.shape in (wide, head)]
+    assert len(found) == 2
+    return [np.rint(each.values.astype(int) + each.least / each.scale).astype(int) for each in found]
+
+
+@pytest.mark.parametrize("amount", [Amount(0.6), Amount(0.5, 16)])
+def test_zeros_stay_zero(shrunk, amount):
+    _, _, artifact = shrunk(amount, L.ReLU())
+    for weight in stored(artifact):
+        assert (weight == 0).sum() >= round(amount.ratio * weight.size)
+
+
+@pytest.mark.parametrize("activation", [L.ReLU(), L.ReLU(6.0), L.LeakyReLU(), L.Activation("sigmoid")])
+def test_codebooks_survive(shrunk, activation):
+    """A negative normalisation turns codes around, so a layer has theirs and those with the other sign."""
+    smaller, samples, artifact = shrunk(Amount(0, 16), activation)
+    for weight in stored(artifact):
+        assert len(np.unique(np.abs(weight))) <= 16
+        assert np.abs(weight).max() == 127
+    runner = NodeRunner(artifact, "wasm")
+    for sample in samples[:2]:
+        (answer,), (expected,) = runner(sample).values(), smaller(sample).values()
+        np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_few_codes_are_a_smaller_download(shrunk):
+    sizes = [zipped(shrunk(Amount(0, count), L.ReLU())[2]) for count in (0, 64, 16)]
+    assert sizes[2] < 0.7 * sizes[0]
+    assert sizes[2] < sizes[1] < sizes[0]
