@@ -169,8 +169,8 @@ class Project(Table):
         The gate goes with it where it decides: a model that was found is found again under another gate.
         """
         amounts = dict(self.compress) | ({"prune": None} if self.compress.is_auto else {})
-        gate = self.parity_gate if self.compress.recover_minutes is None else None
-        return Wanted(**amounts, gate=gate)
+        decides = self.compress.recover_minutes is None and not self.evaluation.bounds
+        return Wanted(**amounts, gate=self.parity_gate if decides else None)
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:

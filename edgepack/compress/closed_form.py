@@ -45,12 +45,14 @@ def shrink(
     samples: Sequence[Arrays],
     step: Step,
     more: Callable[[], Iterable[Arrays]] | None = None,
+    settled: Callable[[int], object] = bool,
 ) -> dict[str, Hold]:
     """Give the layers their amounts; what training must hold from now on.
 
     Args:
         amounts: in the order of the student's layers, which are as the teacher's.
         more: many samples, for layers that see few places of each: behind a global pooling, one.
+        settled: is told after each layer how many have their amount.
     """
     layers = {layer.name: layer for layer in amounts}
     originals = {name: student.weight(name) for name in layers}
@@ -68,6 +70,7 @@ def shrink(
         weight = _settled(layer, problem(layer, originals[name], moments), amount)
         change(student, layer, originals[name], weight, moments)
         holds[name] = held(weight, amount)
+        settled(len(holds))
     return holds
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,11 @@ from .student import Group, Student
 NEWEST = 24
 """How many results are kept: those of a whole curve."""
 
-METHOD = 3
+METHOD = 4
 """Counts up when compression or learning is done in another way: what was found before is then not found again."""
+
+SECONDS = 30.0
+"""How much of the closed form a kill may lose."""
 
 FOUND, FINAL, GONE, RANKS = "found.json", "final.state", "gone.json", "ranks.json"
 
@@ -94,6 +98,36 @@ def noted_ranks(folder: Path) -> dict[str, int] | None:
         return None
     ranks: dict[str, int] = json.loads((folder / RANKS).read_text())
     return ranks
+
+
+class Settling:
+    """Keeps a student while its layers get their amounts one by one, at most ``SECONDS`` and a layer behind.
+
+    Attributes:
+        first: how many layers had theirs when a run was killed; the student has them again.
+    """
+
+    def __init__(self, student: Student, count: int, folder: Path) -> None:
+        self._student, self._count, self._folder, self._since = student, count, folder, time.monotonic()
+        self.first = max((int(path.stem) for path in self._states()), default=0)
+        if self.first:
+            student.restore(self._state(self.first))
+
+    def __call__(self, further: int) -> None:
+        """So many more layers than at first have their amounts now."""
+        settled = self.first + further
+        if settled == self._count or time.monotonic() - self._since >= SECONDS:
+            self._student.save(self._state(settled))
+            for path in self._states():
+                if path != self._state(settled):
+                    path.unlink()
+            self._since = time.monotonic()
+
+    def _state(self, settled: int) -> Path:
+        return self._folder / f"{settled}.settled"
+
+    def _states(self) -> list[Path]:
+        return list(self._folder.glob("*.settled"))
 
 
 def _forget(others: Iterable[Path]) -> None:

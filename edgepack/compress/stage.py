@@ -21,6 +21,7 @@ from ..records import Records
 from ..samples import SampleSet
 from . import channels, closed_form, distil, kept, low_rank, sensitivity, sizes
 from .closed_form import Amount
+from .enough import is_enough
 from .lesson import Lesson
 from .sizes import LayerSize
 from .student import Group, Layer, Student, Teacher
@@ -55,7 +56,7 @@ class Wanted:
         cluster: how many values a layer's weights may have; where weights go and it is not told, see ``codes``.
         recover_minutes: to learn from the original, after the closed form; None for some, where the gate asks for it.
         keep: layers that are left as they are; the first one and depthwise convolutions always are.
-        gate: what the model is to meet.
+        gate: what the model is to meet; None where that is not told before it is lowered.
     """
 
     prune: float | None = None
@@ -244,10 +245,10 @@ def _minutes(wanted: Wanted, student: Student, lesson: Lesson) -> float:
     """How long to learn: as is wanted, or not at all where the gate is met with half of the error that it allows."""
     if wanted.recover_minutes is not None:
         return wanted.recover_minutes
-    met = wanted.gate is not None and not wanted.gate.stricter.failures(
-        parity.measure(student, lesson.looks, map(student.teach, lesson.looks))
-    )
-    return 0.0 if met else MINUTES
+    if wanted.gate is None:
+        return MINUTES
+    outputs = parity.measure(student, lesson.looks, map(student.teach, lesson.looks))
+    return 0.0 if is_enough(wanted.gate, outputs) else MINUTES
 
 
 def _shrunk(
@@ -259,16 +260,38 @@ def _shrunk(
     folder: Path,
     running: Step,
 ) -> dict[Layer, Amount]:
-    """By closed form; found again where a run was killed behind it."""
-    noted, state = folder / "amounts.json", folder / "shrunk.state"
+    """By closed form; a run that was killed goes on."""
+    noted = folder / "amounts.json"
     if noted.is_file():
-        student.restore(state)
-        again = [Amount(**each) for each in json.loads(noted.read_text())]
-        return dict(zip(chosen, again, strict=True))
-    some, more = lesson.some(MOMENT_SAMPLES), lambda: lesson.many(MANY)
-    gone = {}
+        amounts = [Amount(**each) for each in json.loads(noted.read_text())]
+    else:
+        amounts = _amounts(wanted, student, chosen, groups, lesson, folder)
+        partial = noted.with_suffix(".partial")
+        partial.write_text(json.dumps([asdict(each) for each in amounts]))
+        partial.replace(noted)
+    found = dict(zip(chosen, amounts, strict=True))
+    settling = kept.Settling(student, len(chosen), folder)
+    rest = {layer: found[layer] for layer in chosen[settling.first :]}
+    if rest:
+        some = lesson.some(MOMENT_SAMPLES)
+        closed_form.shrink(student, rest, some, running, lambda: lesson.many(MANY), settling)
+    return found
+
+
+def _amounts(
+    wanted: Wanted,
+    student: Student,
+    chosen: Sequence[Layer],
+    groups: Sequence[Group],
+    lesson: Lesson,
+    folder: Path,
+) -> list[Amount]:
+    """What becomes of each layer."""
+    some, gone = lesson.some(MOMENT_SAMPLES), {}
     if wanted.prune_channels:
-        gone = channels.choose(student, groups, wanted.prune_channels, some, lesson.looks, more)
+        gone = channels.choose(
+            student, groups, wanted.prune_channels, some, lesson.looks, lambda: lesson.many(MANY)
+        )
         kept.note_gone(gone, folder)
     found = channels.amounts(chosen, gone)
     if wanted.prune:
@@ -276,8 +299,4 @@ def _shrunk(
         stays = {layer.name: found[layer.name].stays(layer) for layer in chosen}
         ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks, stays)
         found = {name: replace(each, ratio=ratios[name]) for name, each in found.items()}
-    amounts = {layer: replace(found[layer.name], codes=wanted.codes) for layer in chosen}
-    closed_form.shrink(student, amounts, some, running, more)
-    student.save(state)
-    noted.write_text(json.dumps([asdict(each) for each in amounts.values()]))
-    return amounts
+    return [replace(found[layer.name], codes=wanted.codes) for layer in chosen]

@@ -125,7 +125,7 @@ class Student(Protocol):
         """One gradient step towards the teacher's outputs and the held layers' outputs; returns the loss before it.
 
         Args:
-            rate: Adam's, times the ``span`` that what it moves has when it is held (see distil).
+            rate: Adam's, times the ``spans`` that what it moves has when it is held (see distil).
         """
         ...
 

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgepack.compress import cluster, lockstep
-from edgepack.compress.distil import span
+from edgepack.compress.distil import spans
 from edgepack.compress.lockstep import Halting, Pair, Stop
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Group, Hold
@@ -124,10 +124,8 @@ class KerasStudent:
             self._call(*stack)
 
         def begin(once: Sequence[str], some: Sequence[Arrays]) -> list[Pair]:
-            def halting(stack: list[Any]) -> Halting:
-                return Halting(partial(run, once, stack))
-
-            return [(halting(stack), halting(stack)) for stack in self._stacked(some)]
+            computations = [partial(run, once, stack) for stack in self._stacked(some)]
+            return [(Halting(each), Halting(each)) for each in computations]
 
         def anew(name: str) -> Moments:
             return self.moments([name], samples)[name]
@@ -158,7 +156,7 @@ class KerasStudent:
         self._shadows = {name: keras.Variable(self._found[name].variable) for name in holds}
         self._optimiser = keras.optimizers.Adam(global_clipnorm=1.0)
         self._optimiser.build(self._moved())
-        self._spans = [span(each.numpy()) for each in self._moved()]
+        self._spans = spans([np.moveaxis(np.atleast_1d(each), -1, 0) for each in self._moved()])
 
     def release(self) -> None:
         self._holds, self._shadows, self._optimiser = {}, {}, None

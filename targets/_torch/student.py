@@ -16,7 +16,7 @@ import torch
 
 from edgepack.compress import lockstep
 from edgepack.compress.coupling import Coupled
-from edgepack.compress.distil import span
+from edgepack.compress.distil import spans
 from edgepack.compress.lockstep import Halting, Pair
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Group, Hold
@@ -127,10 +127,11 @@ class TorchStudent:
         for each in trained.values():
             each.requires_grad_(True)
         shadows = {id(chosen[name].of(self._module)): each.shadow for name, each in self._held.items()}
+        relative = spans([each.detach().numpy() for each in trained.values()])
         self._optimiser = torch.optim.Adam(
             [
-                {"params": [shadows.get(place, each)], "span": span(each.detach().numpy())}
-                for place, each in trained.items()
+                {"params": [shadows.get(place, each)], "span": own}
+                for (place, each), own in zip(trained.items(), relative, strict=True)
             ]
         )
 
