@@ -154,7 +154,9 @@ def _of(layer: Any, is_fed: bool) -> Iterator[Weight]:
     if layer.quantization_mode or isinstance(layer, SCALING):
         return
     for variable in layer._trainable_variables:
-        is_matrix = sum(size > 1 for size in variable.shape) > 1 and "bias" not in variable.name
+        # a kernel with one output is a matrix still
+        sizes = len(variable.shape) if is_fed else sum(size > 1 for size in variable.shape)
+        is_matrix = sizes > 1 and "bias" not in variable.name
         if is_matrix and variable.dtype == "float32":
             yield Weight(variable, _outputs(layer, variable), layer, is_fed)
 

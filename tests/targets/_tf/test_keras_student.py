@@ -216,7 +216,7 @@ def test_sequences_are_made_smaller_too(sequence):
     before = student(fed[0])["head"]
     holds = closed_form.shrink(student, dict.fromkeys(chosen, Amount(0.5, 16)), fed, Step("compress"))
     student.hold(holds)
-    losses = [student.learn(fed, 3e-3) for _ in range(20)]
+    losses = [student.learn(fed, 0.1) for _ in range(20)]
     assert min(losses) < 0.95 * losses[0]
     student.release()
     closed_form.reach(student, holds)

@@ -301,7 +301,7 @@ def test_graphs_and_sequences_are_made_smaller_too(bench, source, tmp_path: Path
     holds = closed_form.shrink(student, dict.fromkeys(chosen, Amount(0.5, 16)), fed, Step("compress"))
     student.hold(holds)
     before = [student.weight(layer.name) for layer in chosen]
-    losses = [student.learn(fed, 1e-2) for _ in range(3)]
+    losses = [student.learn(fed, 0.1) for _ in range(3)]
     assert losses[0] > 0
     student.release()
     closed_form.reach(student, holds)
@@ -363,7 +363,7 @@ def test_two_layers_take_the_place_of_one(bench, tmp_path: Path):
     np.testing.assert_array_equal(made.teach(fed[0])["output"], model(fed[0])["output"])
     closed_form.shrink(made, dict.fromkeys(made.layers, Amount(0.2)), fed, Step("compress"))
     made.hold({layer.name: Hold(made.weight(layer.name) != 0) for layer in made.layers})
-    losses = [made.learn(fed[:16], 1e-3) for _ in range(20)]
+    losses = [made.learn(fed[:16], 0.1) for _ in range(20)]
     assert min(losses) < 0.9 * losses[0]
     made.save(tmp_path / "state")
     again = model.student().split({name: (0 * a, 0 * b) for name, (a, b) in factors.items()})
