@@ -8,7 +8,7 @@ import struct
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from edgepack.errors import ModelError
 from edgepack.meter import PeakMemory
+from edgepack.precision.causes import Stored
 from edgepack.spec import Array, Arrays, Signature, TensorSpec
 from edgepack.target import Artifact
 
@@ -118,6 +119,10 @@ class NodeRunner:
     def layers(self, inputs: Arrays) -> dict[str, Array]:
         """The float output of every op, by its name in the graph, in the graph's order."""
         return self._ask("layers", inputs)
+
+    def stored(self, inputs: Arrays, weighed: Collection[str] = ()) -> Mapping[str, Stored]:
+        """Nothing: all results are float, and how well weights are stored is told by their reasons."""
+        return {}
 
     def time(self, inputs: Arrays, calls: int) -> list[float]:
         """Seconds of each call, by Node's clock. Raises ModelError."""

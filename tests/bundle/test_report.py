@@ -24,16 +24,8 @@ from edgepack.bundle.manifest import (
     SourceEntry,
     TensorEntry,
 )
-from edgepack.bundle.report import (
-    LayerError,
-    Picture,
-    Prediction,
-    Report,
-    Scatter,
-    render,
-    steepest_fall,
-    worst_layers,
-)
+from edgepack.bundle.ranked import LayerError, steepest_fall, worst_layers
+from edgepack.bundle.report import Picture, Prediction, Report, Scatter, render
 from edgepack.parity import MAX_DB
 from edgepack.spec import Signature
 from edgepack.target import Audit, AuditOp
