@@ -108,6 +108,11 @@ def _show(
         frozenset({0}),
     )
     _show_reasons(console, "float islands", audit.float_islands)
+    if islands := audit.float_islands:
+        held, whole = (format_bytes(sum(op.bytes for op in ops)) for ops in (islands, audit.ops))
+        console.line(
+            f"they are {len(islands)} of {len(audit.ops)} ops, and hold {held} of {whole} of constants"
+        )
     _show_reasons(console, "weights stored better", audit.exceptions)
     if show_ops:
         console.line("")

@@ -35,21 +35,18 @@ def show(console: Console, manifest: Manifest) -> None:
         frozenset({0, 3, 5}),
         frozenset({4}),
     )
-    console.line(
-        "rounding: what storing its exact values in integers would leave; the rest comes from elsewhere"
-    )
-    told = [(number, layer) for number, layer in enumerate(manifest.layers, 1) if layer.cause or layer.remedy]
-    for number, layer in told:
-        console.line("")
-        console.line(f"{number}  {layer.op} ({layer.kind}, {layer.precision})")
-        for title, text in (("why", layer.cause), ("done", layer.remedy)):
-            if text:
-                console.line(f"   {title}: {text}")
+    console.line("rounding: the SQNR that storing exact values in integers leaves")
+    for number, layer in enumerate(manifest.layers, 1):
+        if layer.cause:
+            told = [("why", layer.cause), ("done", layer.remedy)]
+            console.line("")
+            console.table(
+                (str(number), f"{layer.op} ({layer.kind}, {layer.precision})"),
+                [row for row in told if row[1]],
+            )
     if manifest.remedies:
         console.line("")
-        console.line("done for all layers, measured on calibration samples:")
-    for remedy in manifest.remedies:
-        console.line(f"   {remedy}")
+        console.table(("", "done for all layers"), [("", remedy) for remedy in manifest.remedies])
 
 
 def _row(number: int, layer: LayerEntry) -> tuple[str, ...]:

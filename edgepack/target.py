@@ -88,6 +88,7 @@ class AuditOp:
         precision: a ``Precision``; ``integer`` (indices, shapes, booleans) or ``convert`` (quantize, dequantize).
         bytes: of its constants.
         reason: why it has another precision than was asked for.
+        reads: the ops whose results it reads, past conversions; empty where that is not known.
     """
 
     name: str
@@ -95,6 +96,7 @@ class AuditOp:
     precision: str
     bytes: int
     reason: str = ""
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

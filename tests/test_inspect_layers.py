@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,13 @@ def test_every_layer_has_a_row_and_the_worst_a_cause(edgepack: Run, bundle: Path
     layers = json.loads((bundle / "manifest.json").read_text())["layers"]
     assert layers
     assert all(f"{layer['sqnr_db']:.1f}" in told.err for layer in layers)
-    assert "why: output range" in told.err
+    assert re.search(r"why +output range", told.err)
     assert "hope: of the outputs, 20.0 to 21.0 dB, kept" in told.err
     assert max(map(len, told.err.splitlines())) <= 80
 
 
 def test_without_the_flag_they_are_not_listed(edgepack: Run, bundle: Path) -> None:
-    assert "why: output range" not in edgepack("inspect", bundle).err
+    assert "output range" not in edgepack("inspect", bundle).err
 
 
 def test_json_has_them_in_the_manifest(edgepack: Run, bundle: Path) -> None:

@@ -44,12 +44,21 @@ def layers(target: Target, judged: Judged, held_back: Iterable[Arrays]) -> tuple
     seen = _seen(float32, samples, wanted)
     stored, original = (runner.stored(samples[0], wanted) for runner in (judged.runner, float32))
     explained = {
-        place: _explained(found, place, seen[name], stored.get(name), original.get(name))
+        place: replace(
+            _explained(
+                found[place], seen[name], stored.get(name), original.get(name), _before(ops[name], found)
+            ),
+            remedy=_remedy(ops[name], judged.notes),
+        )
         for name, place in wanted.items()
         if name in seen
     }
-    told = (explained.get(place, layer) for place, layer in enumerate(found))
-    return tuple(replace(layer, remedy=_remedy(ops[layer.name], judged.notes)) for layer in told)
+    return tuple(explained.get(place, layer) for place, layer in enumerate(found))
+
+
+def _before(op: AuditOp, layers: Iterable[LayerError]) -> float | None:
+    """The SQNR of what an op reads, the least of several; None where nothing that was compared."""
+    return min((layer.sqnr_db for layer in layers if layer.name in op.reads), default=None)
 
 
 def _layer(op: AuditOp, sqnr_db: float, rounding_db: float | None) -> LayerError:
@@ -66,30 +75,27 @@ def _rounded(float32: Runner, inputs: Arrays, stored: Mapping[str, Stored]) -> I
 
 
 def _seen(float32: Runner, samples: Iterable[Arrays], wanted: Collection[str]) -> dict[str, Array]:
-    """The float values of some layers, the samples one behind the other along a first axis."""
+    """The float values of some layers, of all samples as one batch; of a shape that varies, those like the first."""
     found: dict[str, list[Array]] = {}
     for inputs in samples:
         for name, values in float32.layers(inputs).items():
             if name in wanted and values.size and np.isfinite(values).all():
-                found.setdefault(name, []).append(values)
-    return {name: np.stack(each) for name, each in found.items()}
+                known = found.setdefault(name, [])
+                known += [values] if not known or known[0].shape == values.shape else []
+    return {
+        name: np.concatenate(each) if each[0].ndim > 1 else np.stack(each) for name, each in found.items()
+    }
 
 
 def _explained(
-    layers: tuple[LayerError, ...],
-    place: int,
-    values: Array,
-    stored: Stored | None,
-    original: Stored | None,
+    layer: LayerError, values: Array, stored: Stored | None, original: Stored | None, before_db: float | None
 ) -> LayerError:
     """A layer with what its values and weights are like, and why it errs."""
-    layer, stored = layers[place], stored or Stored()
+    stored = stored or Stored()
     seen = causes.look(values, stored)
     weights = causes.weigh(original.weights, stored) if original and original.weights is not None else None
-    before = layers[place - 1].sqnr_db if place else None
-    return replace(
-        layer, cause=causes.cause(seen, weights, layer.sqnr_db, before), values=seen, weights=weights
-    )
+    told = causes.cause(seen, weights, layer.sqnr_db, before_db)
+    return replace(layer, cause=told, values=seen, weights=weights)
 
 
 def _remedy(op: AuditOp, notes: Iterable[Note]) -> str:

@@ -162,8 +162,8 @@ class LayerEntry(Frozen):
 
     Attributes:
         sqnr_db: 300 where there is no error.
-        rounding_db: what rounding its exact values would leave; null for one whose result is float.
-        cause, remedy: in words, of the few layers that matter most; a remedy also of others that have one.
+        rounding_db: what storing its exact values would leave, of all or of the median channel; null where they are float.
+        cause, remedy: in words, of the few layers that matter most.
     """
 
     op: str

@@ -16,9 +16,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from ..parity import MAX_DB
+from ..precision.causes import Values, Weights
 from ..spec import Array, Precision
 from ..target import Audit
 from . import charts, front, smaller
+from .histogram import histogram
 from .manifest import Manifest, TensorEntry
 from .ranked import LayerError, Ranked, steepest_fall, worst_layers
 
@@ -121,6 +123,11 @@ def render(report: Report) -> str:
         asked=smaller.asked(report.manifest.compression),
         ran=[device for device, entry in report.manifest.parity.items() if not entry.error],
         layer_charts=_layer_charts(report.layers, worst),
+        explained=[
+            (place, layer, *_histograms(layer.values, layer.weights))
+            for place, layer in enumerate(report.layers, 1)
+            if layer.values is not None
+        ],
         front_charts=front.charts_of(report.manifest.search),
         scatters=[(scatter.output, _scatter_chart(scatter)) for scatter in report.scatters[:MAX_SCATTERS]],
         pictures=[(picture, *_data_url(picture.pixels)) for picture in report.pictures[:MAX_PICTURES]],
@@ -144,7 +151,14 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        db=_db, size=_size, number=_number, score=_score, real=_real, shape=_shape, parts=_parts
+        sentence=_sentence,
+        db=_db,
+        size=_size,
+        number=_number,
+        score=_score,
+        real=_real,
+        shape=_shape,
+        parts=_parts,
     )
     return environment.get_template(name)
 
@@ -178,6 +192,15 @@ def _layer_charts(layers: tuple[LayerError, ...], worst: tuple[Ranked, ...]) -> 
     )
 
 
+def _histograms(values: Values, weights: Weights | None) -> tuple[Markup, Markup | None]:
+    """Of a layer's output and, where they are integers, its weights."""
+    output = histogram(values.bars, (values.low, values.high), values.limits)
+    if weights is None or not weights.bars:
+        return Markup(output), None
+    half = weights.steps / 2
+    return Markup(output), Markup(histogram(weights.bars, (-half, half), None))
+
+
 def _scatter_chart(scatter: Scatter) -> Markup:
     return Markup(charts.scatter_chart(scatter.original, scatter.artifact))
 
@@ -209,6 +232,11 @@ def _clean(value: object) -> object:
 def _parts(name: str) -> Markup:
     """A long name, escaped, that breaks where its parts end."""
     return Markup(re.sub(r"(?<=[/:;])", "<wbr>", str(escape(_clean(name)))))
+
+
+def _sentence(text: str) -> str:
+    """As it is, but for a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _minus(text: str) -> str:

@@ -217,7 +217,7 @@ def cause(values: Values, weights: Weights | None, sqnr_db: float, before_db: fl
 
     Args:
         sqnr_db: of the layer, with all that it inherits.
-        before_db: of the layer before it.
+        before_db: of what it reads; None where that is an input of the model.
     """
     own = values.rounding_db <= sqnr_db + OWN_DB
     by_weights = weights is not None and weights.sqnr_db <= min(sqnr_db + OWN_DB, values.rounding_db)
@@ -230,6 +230,8 @@ def cause(values: Values, weights: Weights | None, sqnr_db: float, before_db: fl
         return "; ".join(told)
     if values.limits is not None:
         told.append(f"rounding alone would leave {_db(values.rounding_db)}")
+    if weights is not None and weights.sqnr_db < math.inf:
+        told.append(f"its weights keep {_db(weights.sqnr_db)}")
     told.append(_inherited(sqnr_db, before_db))
     return "; ".join(told)
 
@@ -256,7 +258,9 @@ def _own(values: Values) -> list[str]:
 
 
 def _inherited(sqnr_db: float, before_db: float | None) -> str:
-    if before_db is None or before_db <= sqnr_db + OWN_DB:
+    if before_db is None:
+        return "its input and its weights bring the error in"
+    if before_db <= sqnr_db + OWN_DB:
         return "the error comes with what it reads"
     return f"it makes the error of what it reads grow, from {_db(before_db)} to {_db(sqnr_db)}"
 

@@ -188,7 +188,15 @@ def _ops(nodes: Mapping[str, Mapping[str, Any]], weights: Mapping[str, Weight]) 
         own = {} if node["op"] in CARRIERS else _own_weights(node, nodes, weights)
         size = sum(weight.bytes for key, weight in own.items() if key not in counted)
         counted.update(own)
-        yield AuditOp(name, node["op"], _precision(node, own.values()), size)
+        yield AuditOp(
+            name, node["op"], _precision(node, own.values()), size, reads=tuple(_reads(node, nodes))
+        )
+
+
+def _reads(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, None]:
+    """The ops whose results a node reads, each once."""
+    names = (_node_of(tensor) for tensor in node.get("input", []))
+    return dict.fromkeys(name for name in names if name in nodes and nodes[name]["op"] not in NO_OPS)
 
 
 def _own_weights(

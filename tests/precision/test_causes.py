@@ -117,7 +117,7 @@ def test_the_weights_are_blamed_where_they_lose_more_than_the_result() -> None:
     ("before_db", "words"),
     [
         (18.0, "the error comes with what it reads"),
-        (None, "the error comes with what it reads"),
+        (None, "its input and its weights bring the error in"),
         (40.0, "it makes the error of what it reads grow, from 40 dB to 15 dB"),
     ],
 )
