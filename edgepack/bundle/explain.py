@@ -48,7 +48,7 @@ def layers(target: Target, judged: Judged, held_back: Iterable[Arrays]) -> tuple
             _explained(
                 found[place], seen[name], stored.get(name), original.get(name), _before(ops[name], found)
             ),
-            remedy=_remedy(ops[name], judged.notes),
+            remedy=_remedy(ops[name], stored.get(name), judged.notes),
         )
         for name, place in wanted.items()
         if name in seen
@@ -98,16 +98,19 @@ def _explained(
     return replace(layer, cause=told, values=seen, weights=weights)
 
 
-def _remedy(op: AuditOp, notes: Iterable[Note]) -> str:
+def _remedy(op: AuditOp, stored: Stored | None, notes: Iterable[Note]) -> str:
     """What was done for one layer, in words."""
     told = [f"{op.precision} here: {op.reason}"] if op.reason else []
-    told += [note.told("of its own values,") for note in notes if note.where == op.name]
+    if stored and stored.result is not None and stored.result.scale.size > 1:
+        scale = stored.result.scale
+        told.append(f"channels equalised by up to {float(scale.max() / scale.min()):.3g}x")
+    told += [f"range by {note.told('its own values')}" for note in notes if note.where == op.name]
     return "; ".join(told)
 
 
 def remedies(judged: Judged) -> tuple[str, ...]:
     """What was done for all layers, in words: what the lowering tried, and what a search moved up."""
-    told = [note.told("of the outputs,") for note in judged.notes if not note.where]
+    told = [note.told("outputs") for note in judged.notes if not note.where]
     return (*told, *_moved(judged))[:MOST_REMEDIES]
 
 

@@ -20,6 +20,7 @@ def histogram(bars: Sequence[int], ends: tuple[float, float], limits: tuple[floa
         axes.yaxis.set_visible(False)
         axes.grid(visible=False)
         for place in np.linspace(*limits, 17) if limits else ():
-            axes.axvline(place, color=MUTED, lw=0.5, zorder=1)
-        axes.stairs(heights, np.linspace(low, high, len(heights) + 1), fill=True, color=ACCENT, alpha=0.75)
+            axes.axvline(place, color=MUTED, lw=0.5, zorder=1, clip_on=False)
+        edges = np.linspace(low, high, len(heights) + 1)
+        axes.stairs(heights, edges, fill=True, color=ACCENT, alpha=0.75, clip_on=False)
         return as_svg(figure)

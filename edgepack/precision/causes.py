@@ -91,6 +91,7 @@ class Values:
         steps, used, reached: how many integers there are, occur, and lie between the least and the greatest that occur.
         clipped: the share of values beyond the limits.
         rounding_db: see ``rounding``.
+        lost: bits that the steps of the median channel are coarser than its own values ask for, as a louder one shares them.
     """
 
     low: float
@@ -107,6 +108,7 @@ class Values:
     reached: int = 0
     clipped: float = 0.0
     rounding_db: float = math.inf
+    lost: float = 0.0
 
     @property
     def wasted(self) -> int:
@@ -136,7 +138,7 @@ def look(values: Array, stored: Stored) -> Values:
     """Measure the float values of a layer, any shape, at least one, against how the artifact stores them."""
     real, grid = values.astype(np.float64), stored.result
     low, high = float(real.min()), float(real.max())
-    spread, channel = _spread(np.moveaxis(real, stored.axis, 0) if real.ndim else real.reshape(1))
+    spread, channel = _spread(_rows(real, stored.axis))
     size = np.abs(real).ravel()
     bulk = float(np.quantile(size, TAIL)) if size.size >= 1 / (1 - TAIL) else float(size.max())
     bars, _ = np.histogram(real, BINS, (low, high) if high > low else (low - 0.5, low + 0.5))
@@ -158,6 +160,7 @@ def look(values: Array, stored: Stored) -> Values:
         reached=int(inside.max() - inside.min()) + 1,
         clipped=float(np.mean(codes != inside)),
         rounding_db=rounding(real, grid),
+        lost=math.log2(_spread(_rows(codes - grid.zero_point, grid.axis))[0]),
     )
 
 
@@ -205,6 +208,11 @@ def sqnr_db(exact: Array, stored: Array) -> float:
     return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
+def _rows(values: Array, axis: int) -> Array:
+    """A row for every channel."""
+    return np.moveaxis(np.atleast_1d(values), axis, 0)
+
+
 def _spread(rows: Array) -> tuple[float, int]:
     """The greatest peak of a row by that of the median one, and which it is; silent rows do not count."""
     peaks = np.abs(rows).reshape(len(rows), -1).max(axis=1)
@@ -242,10 +250,10 @@ def _own(values: Values) -> list[str]:
     if values.clipped >= CLIPPED and values.limits:
         low, high = map(_number, values.limits)
         found.append(f"{100 * values.clipped:.2g} % of its values are beyond {low} to {high} and cut off")
-    if (bits := math.log2(values.spread)) >= LOUD_BITS:
+    if values.lost >= LOUD_BITS:
         found.append(
             f"channel {values.channel} has {_number(values.spread)}x the median one: "
-            f"one step for all wastes {bits:.0f} bits on the others"
+            f"steps that fit it waste {values.lost:.0f} bits on the others"
         )
     elif (bits := math.log2(max(values.tail, 1.0))) >= FEW_BITS:
         found.append(

@@ -38,7 +38,7 @@ class Note:
         if self.skipped:
             return f"{self.method} was not tried: {self.skipped}"
         gave = f"{self.before_db:.1f} to {self.after_db:.1f} dB"
-        return f"{self.method}: {what} {gave}, {'kept' if self.kept else 'not kept'}"
+        return f"{self.method}, {what} {gave}, {'kept' if self.kept else 'not kept'}"
 
 
 def notes_on(plan: Plan, notes: Iterable[Note]) -> tuple[Note, ...]:

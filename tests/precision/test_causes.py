@@ -84,7 +84,17 @@ def test_one_loud_channel_is_named_with_what_it_costs() -> None:
     told = cause(seen, None, 20.0, 40.0)
     assert told.startswith("output range ")
     assert "channel 5 has " in told
-    assert "wastes 8 bits on the others" in told
+    assert "steps that fit it waste 8 bits on the others" in told
+
+
+def test_channels_that_were_equalised_lose_less_by_a_loud_one() -> None:
+    values = np.abs(gauss(1, 500, 4))
+    values[..., 1] *= 300
+    scale = np.float32(values.max() / 127) / np.array([16, 1, 16, 16], np.float32)
+    plain, equalised = (look(values, Stored(Grid(each, 0, -128, 127))) for each in (scale[1:2], scale))
+    assert plain.lost == pytest.approx(math.log2(plain.spread), abs=1)
+    assert equalised.lost == pytest.approx(math.log2(equalised.spread) - 4, abs=1)
+    assert equalised.rounding_db > plain.rounding_db + 15
 
 
 def test_few_great_values_are_told_from_a_loud_channel() -> None:
