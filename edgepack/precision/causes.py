@@ -160,7 +160,9 @@ def look(values: Array, stored: Stored) -> Values:
         reached=int(inside.max() - inside.min()) + 1,
         clipped=float(np.mean(codes != inside)),
         rounding_db=rounding(real, grid),
-        lost=math.log2(_spread(_rows(codes - grid.zero_point, grid.axis))[0]),
+        lost=0.0
+        if _are_probabilities(real, grid.axis)
+        else math.log2(_spread(_rows(codes - grid.zero_point, grid.axis))[0]),
     )
 
 
@@ -172,7 +174,7 @@ def rounding(values: Array, grid: Grid) -> float:
     """
     whole, stored = values.astype(np.float64), grid.real(grid.codes(values))
     found = sqnr_db(whole, stored)
-    if not whole.ndim or (whole.min() >= 0 and np.allclose(whole.sum(grid.axis), 1, atol=1e-3)):
+    if not whole.ndim or _are_probabilities(whole, grid.axis):
         return found
     rows, lossy = (
         np.moveaxis(each, grid.axis, 0).reshape(each.shape[grid.axis], -1) for each in (whole, stored)
@@ -206,6 +208,11 @@ def sqnr_db(exact: Array, stored: Array) -> float:
     if not noise:
         return math.inf
     return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def _are_probabilities(values: Array, axis: int) -> bool:
+    """Of classes: of these the unlikely ones are small, and may be."""
+    return bool(values.ndim and values.min() >= 0 and np.allclose(values.sum(axis), 1, atol=1e-3))
 
 
 def _rows(values: Array, axis: int) -> Array:
@@ -270,7 +277,7 @@ def _inherited(sqnr_db: float, before_db: float | None) -> str:
         return "its input and its weights bring the error in"
     if before_db <= sqnr_db + OWN_DB:
         return "the error comes with what it reads"
-    return f"it makes the error of what it reads grow, from {_db(before_db)} to {_db(sqnr_db)}"
+    return f"the error grows here from {_db(before_db)} to {_db(sqnr_db)}: what is small in what it reads, or in its weights, counts"
 
 
 def _db(value: float) -> str:

@@ -21,6 +21,7 @@ from edgepack.spec import Array, Arrays, Signature, TensorSpec
 from edgepack.target import Artifact
 
 from .node import Node, runtime_files
+from .stored import stored
 
 SCRIPT = Path(__file__).with_name("runtime") / "run.mjs"
 
@@ -92,7 +93,7 @@ class NodeRunner:
             raise ModelError(f"{artifact.main} cannot be read: {error}", "Build the bundle again.") from error
         self.signature = read_signature(model)
         _check_shards(model, artifact)
-        self._backend = backend
+        self._backend, self._model, self._folder = backend, model, artifact.folder
         self.runtime, self.threads = f"TensorFlow.js on Node, {backend}", 1  # its threads are for pages
         # a file, not a pipe: nobody would drain it while a long answer is read; _end() closes it
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
@@ -121,8 +122,8 @@ class NodeRunner:
         return self._ask("layers", inputs)
 
     def stored(self, inputs: Arrays, weighed: Collection[str] = ()) -> Mapping[str, Stored]:
-        """Nothing: all results are float, and how well weights are stored is told by their reasons."""
-        return {}
+        """See stored.stored; the files tell, whatever the inputs."""
+        return stored(self._model, self._folder, weighed)
 
     def time(self, inputs: Arrays, calls: int) -> list[float]:
         """Seconds of each call, by Node's clock. Raises ModelError."""

@@ -67,7 +67,9 @@ def test_rounding_is_told_of_the_median_channel_for_the_loud_one_hides_it() -> N
 def test_unlikely_classes_may_be_rounded_away() -> None:
     values = np.full((1, 50, 10), 0.001)
     values[..., 3] = 1 - 0.009
-    assert look(values, Stored(int8(1 / 256, -128))).rounding_db > 40
+    seen = look(values, Stored(int8(1 / 256, -128)))
+    assert seen.rounding_db > 40
+    assert "channel" not in cause(seen, None, 45.0, 45.0)
 
 
 def test_silent_channels_do_not_make_the_others_loud() -> None:
@@ -128,7 +130,10 @@ def test_the_weights_are_blamed_where_they_lose_more_than_the_result() -> None:
     [
         (18.0, "the error comes with what it reads"),
         (None, "its input and its weights bring the error in"),
-        (40.0, "it makes the error of what it reads grow, from 40 dB to 15 dB"),
+        (
+            40.0,
+            "the error grows here from 40 dB to 15 dB: what is small in what it reads, or in its weights, counts",
+        ),
     ],
 )
 def test_what_a_layer_inherits_is_not_its_fault(before_db: float | None, words: str) -> None:
