@@ -67,6 +67,8 @@ bench: venv
 	$(BIN)/python benchmarks/tfjs.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/calibration.py
+	.ci/quiet $(BIN)/python samples/imagenet/prepare.py
+	$(BIN)/python benchmarks/int8_quality.py
 
 clean:
 	rm -rf $(VENV) $(CORE) samples/*/data samples/*/dist samples/*/dist.rejected

@@ -22,16 +22,17 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
-from ai_edge_quantizer.utils import qsv_utils
+from ai_edge_quantizer import quantizer, recipe
 
 from edgepack import parity
+from edgepack.events import Step
 from edgepack.layout import channels_last
 from edgepack.model import LoadRequest, Model
 from edgepack.precision.plan import uniform_plan
 from edgepack.samples import SampleSet
-from edgepack.spec import Arrays, Precision
+from edgepack.spec import Arrays, Precision, Signature
 from edgepack.target import Artifact, Samples
+from edgepack.targets.tflite.calibrate import calibrate
 from edgepack.targets.tflite.lowering import FILE, TFLiteLowering
 from edgepack.targets.tflite.runtime import LiteRTMeter, LiteRTRunner
 from edgepack.targets.tflite.target import target
@@ -91,17 +92,11 @@ def random_weights(name: str) -> Callable[[int, int], Case]:
     return make
 
 
-def stock(float32: bytes, samples: Samples, out: Path) -> Artifact:
-    """The plain recipe, static_wi8_ai8, with all of the samples' extremes."""
-    collector = calibrator.Calibrator(float32, qsv_update_func=qsv_utils.min_max_update)
-    manager = recipe_manager.RecipeManager()
-    manager.load_quantization_recipe(recipe.static_wi8_ai8())
-    for sample in samples:
-        collector.calibrate({"serving_default": [dict(sample)]}, manager)
+def stock(float32: bytes, signature: Signature, samples: Samples, out: Path) -> Artifact:
+    """The plain recipe, static_wi8_ai8."""
+    ranges = calibrate(float32, signature, samples, Step("calibrate"))
     tool = quantizer.Quantizer(bytearray(float32), recipe.static_wi8_ai8())
-    result = tool.quantize(
-        collector.get_model_qsvs(), enable_progress_bar=False, enable_progress_report=False
-    )
+    result = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     (out / FILE).write_bytes(bytes(result.quantized_model or b""))
     return Artifact(out, (FILE,))
 
@@ -128,7 +123,7 @@ def compare(case: Case, folder: Path) -> dict[str, Any]:
     for name in ("float", "stock", "edgepack"):
         (folder / name).mkdir()
     float32 = lowering.emit(uniform_plan(lowering, Precision.FLOAT32, "auto"), folder / "float")
-    artifacts["stock"] = stock(float32.main.read_bytes(), samples, folder / "stock")
+    artifacts["stock"] = stock(float32.main.read_bytes(), model.signature, samples, folder / "stock")
     plan = uniform_plan(lowering, Precision.INT8, "auto")
     artifacts["edgepack"] = lowering.emit(plan, folder / "edgepack")
     report = {name: judged(artifact, others, golden) for name, artifact in artifacts.items()}

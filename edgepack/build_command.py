@@ -85,6 +85,7 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
         "compress": {
             "prune": options["prune"],
             "prune_channels": options["prune_channels"],
+            "low_rank": options["low_rank"],
             "cluster": options["cluster"],
             "recover_minutes": options["recover_minutes"],
             "keep": tuple(dict.fromkeys(options["keep"])) or None,

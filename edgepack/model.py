@@ -11,6 +11,19 @@ from .spec import Affine, Array, Arrays, Signature, TensorSpec
 from .wrap import Where, Wrap
 
 
+@dataclass(frozen=True)
+class HandedOver:
+    """What a factory made, for the processes that call it again: its weights may be drawn anew each time.
+
+    Attributes:
+        weights: for ``LoadRequest.weights``.
+        source: a model file that holds it all, if there can be one.
+    """
+
+    weights: Path | None = None
+    source: Path | None = None
+
+
 class Model(Protocol):
     """The wrapped original: pre-processing + network + post-processing, callable on named arrays.
 
@@ -45,6 +58,14 @@ class Model(Protocol):
         ...
 
 
+class Movable(Model, Protocol):
+    """A model of a framework that another one stands in for."""
+
+    def hand_over(self, folder: Path) -> HandedOver:
+        """Write what is needed to make it again, as it is now, in the framework that stands in."""
+        ...
+
+
 @dataclass(frozen=True)
 class LoadRequest:
     """All that decides how a source becomes a model.
@@ -68,19 +89,6 @@ class LoadRequest:
     allow_code: bool = False
     weights: Path | None = None
     original: Signature | None = None
-
-
-@dataclass(frozen=True)
-class HandedOver:
-    """What a factory made, for the processes that call it again: its weights may be drawn anew each time.
-
-    Attributes:
-        weights: for ``LoadRequest.weights``.
-        source: a model file that holds it all, if there can be one.
-    """
-
-    weights: Path | None = None
-    source: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,12 @@ _BUILD = (
         help="Set this share of the layers' weights to zero; auto: as much of every method as the gate allows.",
     ),
     click.option(
+        "--low-rank",
+        type=float,
+        metavar="R",
+        help="Make two layers of one, with this share of the weights less.",
+    ),
+    click.option(
         "--prune-channels",
         type=float,
         metavar="R",

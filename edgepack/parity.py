@@ -6,7 +6,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
@@ -195,15 +195,6 @@ class Threshold:
         short = f"{self.value:g}"
         return f"{self.metric}{self.comparison}{short if float(short) == self.value else repr(self.value)}"
 
-    @property
-    def stricter(self) -> Threshold:
-        """The same, with half of the error that it allows."""
-        best = {"max_abs": 0.0, "cosine": 1.0, "argmax_agreement": 1.0}
-        half = (
-            (self.value + best[self.metric]) / 2 if self.metric in best else self.value + 20 * math.log10(2)
-        )
-        return replace(self, value=half)
-
     def verdict(self, metrics: Metrics) -> bool | None:
         """Whether it is met; ``None`` where it does not apply."""
         found = getattr(metrics, self.metric)
@@ -220,11 +211,6 @@ class Gate:
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.thresholds))
-
-    @property
-    def stricter(self) -> Gate:
-        """The same, with half of the error that it allows."""
-        return Gate(tuple(each.stricter for each in self.thresholds))
 
     def asked(self, outputs: Mapping[str, Metrics]) -> dict[str, tuple[str, ...]]:
         """By output, the thresholds that apply to it."""

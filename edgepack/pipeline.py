@@ -14,7 +14,7 @@ from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
 from .compress.sizes import LayerSize
-from .compress.stage import check, compress
+from .compress.stage import Compressed, check, compress
 from .errors import ModelError
 from .events import step, warn
 from .metrics import evaluation as evaluate
@@ -30,12 +30,31 @@ from .workbench import Workbench
 @dataclass(frozen=True)
 class Recorded:
     """What every target of a build shares, on disk: the samples, the original's answers to the held-back ones, and what it
-    makes of the labelled ones."""
+    makes of the labelled ones.
+
+    Attributes:
+        smaller: see Smaller; where a target runs it by another framework than its own.
+    """
 
     samples: SampleSet
     golden: Records
     origin: Origin
     evaluation: Evaluation | None = None
+    smaller: Smaller | None = None
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """The original compressed in its own framework, for targets that run it by another: they get the same weights.
+
+    Attributes:
+        found, before, after: see compress.stage.Compressed.
+    """
+
+    origin: Origin
+    found: dict[str, float]
+    before: tuple[LayerSize, ...]
+    after: tuple[LayerSize, ...]
 
 
 @dataclass(frozen=True)
@@ -120,7 +139,16 @@ def workbench(
         evaluation = recorded.evaluation
         _check_same(recorded.origin.signature, model)
     target = registry.load_target(info)
-    return Workbench(project, info, target, source, samples, golden, form, workdir, evaluation), model
+    smaller = recorded.smaller if recorded and model.forms != {recorded.origin.form} else None
+
+    def made_elsewhere() -> Compressed:
+        assert smaller is not None
+        made = sources.load(project, info, smaller.origin)
+        return Compressed(made, smaller.found, smaller.before, smaller.after)
+
+    elsewhere = made_elsewhere if smaller else None
+    told = (samples, golden, form, workdir, evaluation, elsewhere)
+    return Workbench(project, info, target, source, *told), model
 
 
 def record(project: Project, workdir: Path) -> Recorded:
@@ -134,7 +162,20 @@ def record(project: Project, workdir: Path) -> Recorded:
 
     model = _load(project, original)
     samples, golden, evaluation = ask(project, model, workdir)
-    return Recorded(samples, golden, origins[0], evaluation)
+    (origin,) = origins
+    smaller = None
+    if project.compression.is_any and _needs_stand_in(project, origin):
+        made = compress(project.compression, model, samples, golden)
+        (workdir / "smaller").mkdir()
+        handed_over = sources.handed_over(made.model, origin, workdir / "smaller")
+        smaller = Smaller(handed_over, made.found, made.before, made.after)
+    return Recorded(samples, golden, origin, evaluation, smaller)
+
+
+def _needs_stand_in(project: Project, origin: Origin) -> bool:
+    """Whether a target runs the original by another framework than its own."""
+    infos = (registry.target(name, project.build.runtime) for name in project.build.targets)
+    return any(frameworks.stand_in(origin.form, info.forms) for info in infos)
 
 
 def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by: str = "") -> Model:

@@ -92,6 +92,7 @@ class CompressTable(Table):
 
     prune: Share = None
     cluster: Annotated[int, Field(ge=4, le=255)] | None = None
+    low_rank: Annotated[float, Field(gt=0, lt=1)] | None = None
     prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
     recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     keep: Names = ()
@@ -168,8 +169,8 @@ class Project(Table):
         The gate goes with it where it decides: a model that was found is found again under another gate.
         """
         amounts = dict(self.compress) | ({"prune": None} if self.compress.is_auto else {})
-        gate = self.parity_gate if self.compress.recover_minutes is None else None
-        return Wanted(**amounts, gate=gate)
+        decides = self.compress.recover_minutes is None and not self.evaluation.bounds
+        return Wanted(**amounts, gate=self.parity_gate if decides else None)
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:

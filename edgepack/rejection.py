@@ -43,7 +43,7 @@ def _reached(found: dict[str, float]) -> str:
     """The best that compression came to."""
     agreed, before = 100 * found["artifact agreement"], 100 * found["artifact agreement before"]
     return (
-        f"Without compression it is: that agrees with the original to {before:.1f} %, this to {agreed:.1f} %, at "
+        f"Without compression it is met. That agrees with the original to {before:.1f} %, this to {agreed:.1f} %, at "
         f"{format_bytes(int(found['zipped']))} zipped in place of {format_bytes(int(found['zipped before']))}, "
         f"after {found['minutes']:g} minutes of learning."
     )

@@ -14,7 +14,7 @@ from . import frameworks, registry
 from .bundle.writer import file_sha256, source_sha256
 from .errors import ModelError, UsageError
 from .frameworks import FrameworkInfo
-from .model import LoadRequest, Model, Origin
+from .model import LoadRequest, Model, Movable, Origin
 from .project import Project
 from .readers import peek
 from .registry import TargetInfo
@@ -65,6 +65,11 @@ def original(project: Project, folder: Path) -> tuple[Model, Origin]:
     return model, Origin(info.form, model.signature, request.sample_specs, handed_over)
 
 
+def handed_over(model: Model, origin: Origin, folder: Path) -> Origin:
+    """The origin of a model that was changed in its own framework, for another that stands in."""
+    return replace(origin, handed_over=cast(Movable, model).hand_over(folder))
+
+
 def load(project: Project, info: TargetInfo, origin: Origin | None = None) -> Model:
     """Load and wrap the source in a framework whose models the target takes.
 
@@ -81,10 +86,10 @@ def load(project: Project, info: TargetInfo, origin: Origin | None = None) -> Mo
         request = replace(request, original=origin.signature, weights=origin.handed_over.weights)
     if stand_in is not None:
         frameworks.hide_what_it_stands_in_for(stand_in)
-    if request.path is not None:
-        model = frameworks.load(_framework(request.path, info.forms)).load(request)
-    elif origin is not None and stand_in is not None:
+    if origin is not None and stand_in is not None and (request.path is None or origin.handed_over.source):
         model = _through_stand_in(source, request, info, origin, stand_in)
+    elif request.path is not None:
+        model = frameworks.load(_framework(request.path, info.forms)).load(request)
     else:
         made = _made(source)
         model = (

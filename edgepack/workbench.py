@@ -10,7 +10,7 @@ from pathlib import Path
 from . import parity
 from .compress import stage
 from .compress.sizes import zipped
-from .compress.stage import Wanted
+from .compress.stage import Compressed, Wanted
 from .events import inside, step
 from .judge import Judge, Judged, Reference, Trial
 from .layout import channels_last
@@ -34,6 +34,7 @@ class Workbench:
         origin: the form of the framework in which it was asked.
         workdir: an empty folder.
         evaluation: what artifacts are evaluated by, if metrics of the task are asked for.
+        elsewhere: gives what the project asks for, made in the original's own framework, where this is another.
     """
 
     project: Project
@@ -45,6 +46,7 @@ class Workbench:
     origin: str
     workdir: Path
     evaluation: Evaluation | None = None
+    elsewhere: Callable[[], Compressed] | None = None
 
     def plain(self, model: Model) -> Trial:
         """The artifact that would ship without compression, and how it compares."""
@@ -66,7 +68,10 @@ class Workbench:
             ModelError: it has no layers, or an op that the target lacks.
             UsageError: what is wanted cannot be.
         """
-        smaller = stage.compress(wanted, model, self.samples, self.golden)
+        if self.elsewhere is not None and wanted == self.project.compression:
+            smaller = self.elsewhere()
+        else:
+            smaller = stage.compress(wanted, model, self.samples, self.golden)
         turned, samples = self.turned(smaller.model)
         before = self._before(plain, turned) if smaller.found and plain else {}
         reference = Reference(turned, samples, self.golden, self.origin, {**smaller.found, **before})

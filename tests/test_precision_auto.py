@@ -35,7 +35,7 @@ def test_a_gate_that_int8_misses_moves_one_layer_up_and_tells_why(build: Build) 
     (bundle,) = ended.json["bundles"]
     assert bundle["audit"]["ops_by_precision"] == {"float32": 1, "int8": 1}
     (island,) = bundle["audit"]["float_islands"]
-    assert "the gate was not met; as int8, it alone leave the outputs" in island["reason"]
+    assert "the gate was not met; as int8, it alone leaves the outputs" in island["reason"]
     assert bundle["search"]["ops"] == {island["op"]: "float32"}
     assert "meets the gate" in ended.err
     report = (Path(bundle["path"]) / "report.html").read_text()

@@ -54,6 +54,7 @@ metrics = ["top5", "metrics.py:f1"]
 prune_channels = 0.3
 prune = 0.5
 cluster = 32
+low_rank = 0.2
 recover_minutes = 12
 keep = ["stem", "head"]
 
@@ -108,7 +109,7 @@ def test_every_key_arrives() -> None:
         (Bound("top1", "drop", "<=", 0.5), Bound("f1", "", ">=", 0.9)),
     )
     assert project.compression == Wanted(
-        prune=0.5, prune_channels=0.3, cluster=32, recover_minutes=12.0, keep=("stem", "head")
+        prune=0.5, prune_channels=0.3, low_rank=0.2, cluster=32, recover_minutes=12.0, keep=("stem", "head")
     )
     assert project.build.targets == ("tflite", "fake")
     assert (project.build.precision, project.build.take, project.build.io) == ("auto", 2, "float")

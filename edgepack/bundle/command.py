@@ -33,6 +33,7 @@ def command_line(project: Project, target: str, runtime: str, whole_paths: bool 
         "--held-back": (data.held_back, None),
         "--prune": (compress.prune, None),
         "--prune-channels": (compress.prune_channels, None),
+        "--low-rank": (compress.low_rank, None),
         "--cluster": (compress.cluster, None),
         "--recover-minutes": (compress.recover_minutes, defaults.compress.recover_minutes),
         "--io": (build.io, defaults.build.io),

@@ -27,8 +27,8 @@ class Before:
 ASKED = {
     "prune": "share of weights to be zero",
     "prune channels": "share of channels to go",
+    "low rank": "share of weights to go by low rank",
     "cluster": "values a layer at most",
-    "low rank": "share of ranks to go",
     "minutes": "minutes of learning",
     "layers": "layers changed",
 }

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..errors import InternalError, ModelError
+from ..events import warn
 from ..spec import Array, Arrays
 from . import multiplications, sensitivity
 from .closed_form import Amount, seen
@@ -22,6 +23,9 @@ from .student import Group, Layer, Student
 
 WIDEST = 4608
 """Inputs of a layer (512 channels, 3x3), beyond which its problem takes too long; the channels that it reads stay."""
+
+NAMED = 5
+"""Of the layers that keep all their channels, so many are named."""
 
 ROUNDS = 64
 """In so many rounds, at most, the channels of a group are put in order."""
@@ -48,6 +52,13 @@ def open_to(student: Student, chosen: Iterable[Layer], keep: Sequence[str]) -> t
         raise ModelError(
             "No channels can be removed from this model: each runs into an operation that needs it, or into an output.",
             "Keep fewer layers; or make weights fewer in place of channels, with --prune or --cluster.",
+        )
+    losing = {name for group in found for name in group.rows}
+    if stay := [layer.name for layer in student.layers if layer.name not in losing]:
+        some = ", ".join(stay[:NAMED]) + (", ..." if len(stay) > NAMED else "")
+        warn(
+            f"{len(stay)} of {len(student.layers)} layers keep all their channels, as an output or an operation needs them, "
+            f"or a layer that is kept: {some}."
         )
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..events import Step
 from ..spec import Array, Arrays
-from . import cluster, recover
+from . import alone, cluster, recover
 from .sensitivity import change, problem
 from .student import Hold, Layer, Student
 
@@ -45,23 +45,32 @@ def shrink(
     samples: Sequence[Arrays],
     step: Step,
     more: Callable[[], Iterable[Arrays]] | None = None,
+    settled: Callable[[int], object] = bool,
 ) -> dict[str, Hold]:
     """Give the layers their amounts; what training must hold from now on.
 
     Args:
         amounts: in the order of the student's layers, which are as the teacher's.
         more: many samples, for layers that see few places of each: behind a global pooling, one.
+        settled: is told after each layer how many have their amount.
     """
     layers = {layer.name: layer for layer in amounts}
     originals = {name: student.weight(name) for name in layers}
     holds = {}
-    for name, moments in step.track(student.walk(list(layers), samples), len(layers)):
+    for layer, amount in amounts.items():
+        if not layer.has_inputs:
+            student.change(layer.name, _alone(originals[layer.name], amount))
+            holds[layer.name] = held(student.weight(layer.name), amount)
+    walked = [layer.name for layer in amounts if layer.has_inputs]
+    found = student.walk(walked, samples) if walked else ()
+    for name, moments in step.track(found, len(walked)):
         layer, amount = layers[name], amounts[layers[name]]
         if more is not None and _sees_few(layer, moments):
             moments = student.moments([name], more())[name]
         weight = _settled(layer, problem(layer, originals[name], moments), amount)
         change(student, layer, originals[name], weight, moments)
         holds[name] = held(weight, amount)
+        settled(len(holds))
     return holds
 
 
@@ -90,6 +99,14 @@ def _settled(layer: Layer, found: recover.Problem, amount: Amount) -> Array:
     weight = np.zeros(layer.shape)
     weight[np.ix_(rows, columns)] = settled
     return weight
+
+
+def _alone(weight: Array, amount: Amount) -> Array:
+    if amount.ratio:
+        weight = alone.pruned(weight, amount.ratio)
+    if amount.codes:
+        weight = alone.clustered(weight, amount.codes, weight != 0 if amount.ratio else None)
+    return weight.astype(np.float32)
 
 
 def _has_zeros(amount: Amount) -> bool:

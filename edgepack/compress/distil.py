@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,12 +22,11 @@ from .lesson import Lesson
 from .student import Student
 
 BATCH = 16
-RATE = 2e-4
-"""Adam's, at its highest, relative to the root mean square of what is moved. The closed form is a good start, and ten times as
-much spoils it at once (EfficientNet-Lite0)."""
+RATE = 1e-2
+"""By what share a step may move the outputs, at the highest: Adam's rate is this times ``spans``."""
 
 NARROWEST = 1e-3
-"""What a rate is relative to at least, so that zeros can become something."""
+"""What weights count as at least, so that zeros can become something."""
 
 WARM_UP = 0.03
 """The share of the time in which the rate rises."""
@@ -117,14 +116,26 @@ def distil(student: Student, lesson: Lesson, seconds: float, folder: Path, step:
     return progress
 
 
-def span(values: Array) -> float:
-    """What a rate is relative to: the root mean square of what is not zero (Shazeer and Stern, Adafactor, 2018)."""
-    moving = values[values != 0]
-    return (
-        max(NARROWEST, float(np.sqrt(np.mean(np.square(moving, dtype=np.float64)))))
-        if moving.size
-        else NARROWEST
-    )
+def spans(moved: Sequence[Array]) -> list[float]:
+    """What the rate is relative to for each of what is moved, so that one rate is right for a wide and deep model and a small.
+
+    A step of Adam moves all of them in line with the gradient; by a share r of each of n inputs' weights, it moves the sum of
+    these by up to r times the square root of n, and so does every array (Yang and Hu, Tensor Programs V, 2022, scale so by
+    width). Weights count by the root mean square of those that are not zero.
+
+    Args:
+        moved: weights [out, ...], and vectors.
+    """
+    return [_size(values) / math.sqrt(max(1, _inputs(values))) / len(moved) for values in moved]
+
+
+def _size(values: Array) -> float:
+    moving = values[values != 0].astype(np.float64)
+    return max(NARROWEST, float(np.sqrt(np.mean(moving**2)))) if moving.size else NARROWEST
+
+
+def _inputs(values: Array) -> int:
+    return int(values.size // len(values)) if values.ndim > 1 else values.size
 
 
 def agreement(answers: Iterable[Arrays], taught: Iterable[Arrays]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,13 @@ from .student import Group, Student
 NEWEST = 24
 """How many results are kept: those of a whole curve."""
 
-METHOD = 3
+METHOD = 4
 """Counts up when compression or learning is done in another way: what was found before is then not found again."""
 
-FOUND, FINAL, GONE = "found.json", "final.state", "gone.json"
+SECONDS = 30.0
+"""How much of the closed form a kill may lose."""
+
+FOUND, FINAL, GONE, RANKS = "found.json", "final.state", "gone.json", "ranks.json"
 
 
 def key(wanted: str, student: Student, calibration: Records) -> str:
@@ -68,7 +72,7 @@ def keep(student: Student, found: dict[str, float], folder: Path) -> None:
     partial.write_text(json.dumps(found))
     partial.replace(folder / FOUND)
     for path in folder.iterdir():
-        if path.name not in (FOUND, FINAL, GONE):
+        if path.name not in (FOUND, FINAL, GONE, RANKS):
             path.unlink()
 
 
@@ -81,6 +85,49 @@ def noted_gone(groups: Sequence[Group], folder: Path) -> dict[Group, Array]:
     """What was noted, of the same groups; nothing goes where nothing was."""
     noted = json.loads((folder / GONE).read_text()) if groups else []
     return {group: np.array(channels, int) for group, channels in zip(groups, noted, strict=True)}
+
+
+def note_ranks(ranks: Mapping[str, int], folder: Path) -> None:
+    """Note which layers are two, and how many channels are between them; the states that are saved are of these."""
+    (folder / RANKS).write_text(json.dumps(ranks))
+
+
+def noted_ranks(folder: Path) -> dict[str, int] | None:
+    """What was noted; ``None`` where nothing was found with it."""
+    if not (folder / RANKS).is_file() or not (folder / FINAL).is_file():
+        return None
+    ranks: dict[str, int] = json.loads((folder / RANKS).read_text())
+    return ranks
+
+
+class Settling:
+    """Keeps a student while its layers get their amounts one by one, at most ``SECONDS`` and a layer behind.
+
+    Attributes:
+        first: how many layers had theirs when a run was killed; the student has them again.
+    """
+
+    def __init__(self, student: Student, count: int, folder: Path) -> None:
+        self._student, self._count, self._folder, self._since = student, count, folder, time.monotonic()
+        self.first = max((int(path.stem) for path in self._states()), default=0)
+        if self.first:
+            student.restore(self._state(self.first))
+
+    def __call__(self, further: int) -> None:
+        """So many more layers than at first have their amounts now."""
+        settled = self.first + further
+        if settled == self._count or time.monotonic() - self._since >= SECONDS:
+            self._student.save(self._state(settled))
+            for path in self._states():
+                if path != self._state(settled):
+                    path.unlink()
+            self._since = time.monotonic()
+
+    def _state(self, settled: int) -> Path:
+        return self._folder / f"{settled}.settled"
+
+    def _states(self) -> list[Path]:
+        return list(self._folder.glob("*.settled"))
 
 
 def _forget(others: Iterable[Path]) -> None:

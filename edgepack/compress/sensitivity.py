@@ -7,11 +7,12 @@ beside what the layer's own error says, so that every single weight gets a score
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..spec import Array, Arrays
-from . import prune, recover
+from . import alone, prune, recover
 from .recover import Moments, Problem
 from .student import Layer, Student
 
@@ -42,7 +43,7 @@ def ratios(
     None keeps less than half of what an even share would leave it: a few samples do not tell all that a layer is for.
 
     Args:
-        moments: of every layer, the student being the teacher still.
+        moments: of every layer that has inputs, the student being the teacher still.
         samples: some to ask the student with.
         stays: rows and columns of every layer, without which it is from now on; shares are of what is left.
     """
@@ -51,21 +52,57 @@ def ratios(
     scores = {}
     for layer in layers:
         original = student.weight(layer.name)
-        found = problem(layer, original, moments[layer.name])
-        pruned = recover.masked(found, prune.mask(prune.saliency(found.target, found.inverse), ratio))
-        own = found.error(pruned) / found.energy
-        change(student, layer, original, pruned, moments[layer.name])
+        trial = _trial(layer, original, moments.get(layer.name), ratio)
+        change(student, layer, original, trial.pruned, moments.get(layer.name))
         moved = distance((student(inputs) for inputs in samples), taught)
-        change(student, layer, pruned, original, moments[layer.name])
-        weight = moved / max(own, 1e-9) / found.energy
-        left = found.restricted(*stays[layer.name])
-        scores[layer.name] = weight * prune.saliency(left.target, left.inverse)
+        change(student, layer, trial.pruned, original, moments.get(layer.name))
+        left = _saliency(layer, original, moments.get(layer.name), stays[layer.name])
+        scores[layer.name] = moved / max(trial.error, 1e-9 * trial.energy) * left
     return prune.budget(scores, ratio, (1 + ratio) / 2)
 
 
-def change(student: Student, layer: Layer, old: Array, new: Array, moments: Moments) -> None:
+@dataclass(frozen=True)
+class _Trial:
+    """A layer pruned alone.
+
+    Attributes:
+        pruned: its weights.
+        error: what they add to the squared error of its output.
+        saliency: what each weight would add by itself.
+        energy: the squared output.
+    """
+
+    pruned: Array
+    error: float
+    saliency: Array
+    energy: float
+
+
+def _trial(layer: Layer, original: Array, moments: Moments | None, ratio: float) -> _Trial:
+    if moments is None:
+        squares = original.astype(np.float64) ** 2
+        pruned = alone.pruned(original, ratio)
+        return _Trial(pruned, float(squares[pruned == 0].sum()), squares, max(float(squares.sum()), 1e-30))
+    found = problem(layer, original, moments)
+    saliency = prune.saliency(found.target, found.inverse)
+    pruned = recover.masked(found, prune.mask(saliency, ratio))
+    return _Trial(pruned, found.error(pruned), saliency, found.energy)
+
+
+def _saliency(layer: Layer, original: Array, moments: Moments | None, stays: tuple[Array, Array]) -> Array:
+    """Of the weights that stay."""
+    if moments is None:
+        squares: Array = original[np.ix_(*stays)].astype(np.float64) ** 2
+        return squares
+    left = problem(layer, original, moments).restricted(*stays)
+    return prune.saliency(left.target, left.inverse)
+
+
+def change(student: Student, layer: Layer, old: Array, new: Array, moments: Moments | None) -> None:
     """Give a layer new weights for the teacher's ``old``, and its bias what keeps the mean output."""
-    shift = recover.shift(old, new, moments).astype(np.float32) if layer.has_bias else None
+    shift = None
+    if layer.has_bias and moments is not None:
+        shift = recover.shift(old, new, moments).astype(np.float32)
     student.change(layer.name, new.astype(np.float32), shift)
 
 

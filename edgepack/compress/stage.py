@@ -19,8 +19,9 @@ from ..events import Step, step
 from ..model import Model
 from ..records import Records
 from ..samples import SampleSet
-from . import channels, closed_form, distil, kept, sensitivity, sizes
+from . import channels, closed_form, distil, kept, low_rank, sensitivity, sizes
 from .closed_form import Amount
+from .enough import is_enough
 from .lesson import Lesson
 from .sizes import LayerSize
 from .student import Group, Layer, Student, Teacher
@@ -51,15 +52,17 @@ class Wanted:
     Attributes:
         prune: the share of the layers' weights that go.
         prune_channels: the share of all multiplications that go with whole channels.
+        low_rank: the share of the layers' weights that go where two layers take the place of one.
         cluster: how many values a layer's weights may have; where weights go and it is not told, see ``codes``.
         recover_minutes: to learn from the original, after the closed form; None for some, where the gate asks for it.
         keep: layers that are left as they are; the first one and depthwise convolutions always are.
-        gate: what the model is to meet.
+        gate: what the model is to meet; None where that is not told before it is lowered.
     """
 
     prune: float | None = None
     cluster: int | None = None
     prune_channels: float | None = None
+    low_rank: float | None = None
     recover_minutes: float | None = None
     keep: tuple[str, ...] = ()
     gate: parity.Gate | None = None
@@ -77,7 +80,9 @@ class Wanted:
 
     @property
     def is_any(self) -> bool:
-        return any(each is not None for each in (self.prune, self.cluster, self.prune_channels))
+        return any(
+            each is not None for each in (self.prune, self.cluster, self.prune_channels, self.low_rank)
+        )
 
 
 @dataclass(frozen=True)
@@ -109,10 +114,13 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
     with step("compress") as running:
         student = check(wanted, model, samples, golden).student()
         chosen = layers(student, wanted.keep)
-        groups = channels.open_to(student, chosen, wanted.keep) if wanted.prune_channels else ()
         lesson = Lesson(samples.calibration, model.signature)
         before = sizes.layer_sizes(student)
         with kept.folder(kept.key(repr(wanted), student, samples.calibration)) as folder:
+            if wanted.low_rank:
+                student = _split(wanted.low_rank, student, chosen, lesson, folder)
+                chosen = layers(student, wanted.keep)
+            groups = channels.open_to(student, chosen, wanted.keep) if wanted.prune_channels else ()
             found = kept.recall(student, folder)
             if not found:
                 found = _made(
@@ -132,6 +140,23 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
     return Compressed(student.model(), found, before, after)
 
 
+def _split(ratio: float, student: Student, chosen: Sequence[Layer], lesson: Lesson, folder: Path) -> Student:
+    """With two layers in the place of some; of the ranks that were found before, where they were."""
+    ranks = kept.noted_ranks(folder)
+    if ranks is not None:  # the weights are in the state
+        shapes = {layer.name: layer.shape for layer in chosen}
+        sizes_of = {name: (rank, *shapes[name]) for name, rank in ranks.items()}
+        return student.split(
+            {
+                name: (np.zeros((rank, inputs)), np.zeros((out, rank)))
+                for name, (rank, out, inputs) in sizes_of.items()
+            }
+        )
+    factors = low_rank.split(student, chosen, ratio, lesson.some(MOMENT_SAMPLES), lesson.looks)
+    kept.note_ranks({name: len(first) for name, (first, _) in factors.items()}, folder)
+    return student.split(factors)
+
+
 def layers(student: Student, keep: Sequence[str]) -> tuple[Layer, ...]:
     """Those that are made smaller. Raises UsageError, ModelError."""
     names = [layer.name for layer in student.layers]
@@ -143,7 +168,7 @@ def layers(student: Student, keep: Sequence[str]) -> tuple[Layer, ...]:
                 f"Layers: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}.",
             )
     open_to = [layer for layer in student.layers if layer.kind != "depthwise" and layer.name not in keep]
-    if len(open_to) > 1 and open_to[0].name == names[0]:
+    if len(open_to) > 1 and open_to[0].name == names[0] and open_to[0].has_inputs:
         open_to = open_to[1:]  # its inputs are the app's, and it has few weights
     if not open_to:
         raise ModelError(
@@ -207,6 +232,7 @@ def _made(
     return {
         **({} if wanted.prune is None else {"prune": wanted.prune}),
         **({} if wanted.prune_channels is None else {"prune channels": wanted.prune_channels}),
+        **({} if wanted.low_rank is None else {"low rank": wanted.low_rank}),
         **({} if wanted.cluster is None else {"cluster": wanted.cluster}),
         "agreement before learning": once,
         "agreement": distil.agreement(map(student, held_back), golden),
@@ -219,10 +245,10 @@ def _minutes(wanted: Wanted, student: Student, lesson: Lesson) -> float:
     """How long to learn: as is wanted, or not at all where the gate is met with half of the error that it allows."""
     if wanted.recover_minutes is not None:
         return wanted.recover_minutes
-    met = wanted.gate is not None and not wanted.gate.stricter.failures(
-        parity.measure(student, lesson.looks, map(student.teach, lesson.looks))
-    )
-    return 0.0 if met else MINUTES
+    if wanted.gate is None:
+        return MINUTES
+    outputs = parity.measure(student, lesson.looks, map(student.teach, lesson.looks))
+    return 0.0 if is_enough(wanted.gate, outputs) else MINUTES
 
 
 def _shrunk(
@@ -234,25 +260,43 @@ def _shrunk(
     folder: Path,
     running: Step,
 ) -> dict[Layer, Amount]:
-    """By closed form; found again where a run was killed behind it."""
-    noted, state = folder / "amounts.json", folder / "shrunk.state"
+    """By closed form; a run that was killed goes on."""
+    noted = folder / "amounts.json"
     if noted.is_file():
-        student.restore(state)
-        again = [Amount(**each) for each in json.loads(noted.read_text())]
-        return dict(zip(chosen, again, strict=True))
-    some, more = lesson.some(MOMENT_SAMPLES), lambda: lesson.many(MANY)
-    gone = {}
+        amounts = [Amount(**each) for each in json.loads(noted.read_text())]
+    else:
+        amounts = _amounts(wanted, student, chosen, groups, lesson, folder)
+        partial = noted.with_suffix(".partial")
+        partial.write_text(json.dumps([asdict(each) for each in amounts]))
+        partial.replace(noted)
+    found = dict(zip(chosen, amounts, strict=True))
+    settling = kept.Settling(student, len(chosen), folder)
+    rest = {layer: found[layer] for layer in chosen[settling.first :]}
+    if rest:
+        some = lesson.some(MOMENT_SAMPLES)
+        closed_form.shrink(student, rest, some, running, lambda: lesson.many(MANY), settling)
+    return found
+
+
+def _amounts(
+    wanted: Wanted,
+    student: Student,
+    chosen: Sequence[Layer],
+    groups: Sequence[Group],
+    lesson: Lesson,
+    folder: Path,
+) -> list[Amount]:
+    """What becomes of each layer."""
+    some, gone = lesson.some(MOMENT_SAMPLES), {}
     if wanted.prune_channels:
-        gone = channels.choose(student, groups, wanted.prune_channels, some, lesson.looks, more)
+        gone = channels.choose(
+            student, groups, wanted.prune_channels, some, lesson.looks, lambda: lesson.many(MANY)
+        )
         kept.note_gone(gone, folder)
     found = channels.amounts(chosen, gone)
     if wanted.prune:
-        moments = student.moments([layer.name for layer in chosen], some)
+        moments = student.moments([layer.name for layer in chosen if layer.has_inputs], some)
         stays = {layer.name: found[layer.name].stays(layer) for layer in chosen}
         ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks, stays)
         found = {name: replace(each, ratio=ratios[name]) for name, each in found.items()}
-    amounts = {layer: replace(found[layer.name], codes=wanted.codes) for layer in chosen}
-    closed_form.shrink(student, amounts, some, running, more)
-    student.save(state)
-    noted.write_text(json.dumps([asdict(each) for each in amounts.values()]))
-    return amounts
+    return [replace(found[layer.name], codes=wanted.codes) for layer in chosen]

@@ -14,7 +14,7 @@ from ..model import Model
 from ..spec import Array, Arrays
 from .recover import Moments
 
-Kind = Literal["conv", "depthwise", "linear"]
+Kind = Literal["conv", "depthwise", "linear", "weights"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,10 @@ class Layer:
 
     Attributes:
         shape: [out, in], a convolution's ``in`` being input channels times the places of its kernel.
-        kind: ``depthwise`` is any convolution in groups: an output sees only some of the inputs.
+        kind: ``depthwise`` is any convolution in groups: an output sees only some of the inputs. ``weights`` are a matrix
+            whose inputs are not known: an embedding's, one inside a loop.
         has_bias: so that a shift of the mean can be taken up.
+        splits: two layers can take its place (see ``Student.split``).
         places: at which one sample asks it, over all its calls: positions of a convolution's output, steps of a sequence.
     """
 
@@ -33,6 +35,12 @@ class Layer:
     shape: tuple[int, int]
     has_bias: bool
     places: int
+    splits: bool = False
+
+    @property
+    def has_inputs(self) -> bool:
+        """Whether there are moments of what the weights multiply."""
+        return self.kind not in ("depthwise", "weights")
 
     @property
     def macs(self) -> int:
@@ -93,7 +101,7 @@ class Student(Protocol):
         ...
 
     def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
-        """Of the (unfolded) inputs of layers other than depthwise ones, over all samples and places."""
+        """Of the (unfolded) inputs of layers that have them, over all samples and places."""
         ...
 
     def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
@@ -117,7 +125,7 @@ class Student(Protocol):
         """One gradient step towards the teacher's outputs and the held layers' outputs; returns the loss before it.
 
         Args:
-            rate: Adam's, times the ``span`` that what it moves has when it is held (see distil).
+            rate: Adam's, times the ``spans`` that what it moves has when it is held (see distil).
         """
         ...
 
@@ -131,6 +139,14 @@ class Student(Protocol):
 
     def restore(self, path: Path) -> None:
         """What ``save`` wrote, under the same holds."""
+        ...
+
+    def split(self, factors: Mapping[str, tuple[Array, Array]]) -> Student:
+        """Another student of the same teacher, in which two layers take the place of one.
+
+        Args:
+            factors: by layer, the weights [rank, in] of the first and [out, rank] of the second, which has the bias.
+        """
         ...
 
     def groups(self) -> tuple[Group, ...]:

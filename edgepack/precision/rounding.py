@@ -1,8 +1,8 @@
 """Weights rounded to int8 so that a layer's outputs change least, not each weight by itself.
 
 Columns of weights are rounded one after the other, and those to come make up for the error: Frantar et al., GPTQ, 2023,
-the most active inputs first. The bias takes up what the mean of the outputs is off: Nagel et al., Data-Free Quantization,
-2019, section 4.2, so rounding need only mind how inputs vary.
+the most active inputs first. The bias takes up what the mean of the outputs is off still: Nagel et al., Data-Free
+Quantization, 2019, section 4.2. Which leaves rounding freer; but where a convolution reads padding, the mean is another.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Inputs:
         return found
 
     def metric(self, centred: bool) -> Array:
-        """How inputs vary, [groups, in, in], positive definite; around their mean, where a bias takes that up."""
+        """E[x x'], around the mean or not, and a ridge, [groups, in, in], positive definite."""
         metric: Array = (self.gram / max(self.count, 1)).astype(np.float64)
         if centred:
             mean = self.mean.astype(np.float64)
@@ -70,11 +70,18 @@ def is_coded(weight: Array) -> bool:
     return weight.size > 4 * FEWEST_CODES and len(np.unique(np.abs(units))) <= FEWEST_CODES
 
 
-def codes(weight: Array, inputs: Inputs, centred: bool) -> Array:
+def nearest(weight: Array) -> Array:
+    """Weights as int8 [out, in], each by itself."""
+    found: Array = np.rint(weight / scales(weight)).astype(np.int8)
+    return found
+
+
+def codes(weight: Array, inputs: Inputs, centred: bool = False) -> Array:
     """Weights as int8 [out, in]; those that are zero stay zero.
 
     Args:
         weight: [out, in]; with several groups of inputs, a row for each.
+        centred: mind how inputs vary alone, and leave all of the mean to the bias.
     """
     metrics, units = inputs.metric(centred), (weight / scales(weight)).astype(np.float64)
     return (_shared(units, metrics[0]) if len(metrics) == 1 else _by_row(units, metrics)).astype(np.int8)

@@ -31,8 +31,10 @@ class Group:
     def told(self, precision: Precision) -> str:
         """In words, why one of them moved up."""
         level = f"{-10 * math.log10(self.noise):.0f} dB" if self.noise else "next to exact"
-        who = "it" if len(self.ops) == 1 else f"it and {len(self.ops) - 1} neighbours"
-        return f"the gate was not met; as {precision.value}, {who} alone leave the outputs {level}"
+        who = (
+            "it alone leaves" if len(self.ops) == 1 else f"it and {len(self.ops) - 1} neighbours alone leave"
+        )
+        return f"the gate was not met; as {precision.value}, {who} the outputs {level}"
 
 
 def sensitivities(

@@ -117,7 +117,13 @@ def function(model: keras.Model, request: LoadRequest) -> Function:
     if request.weights is not None:
         if not model.built:
             made.call({spec.name: _zeros(spec, request) for spec in made.inputs})
-        model.load_weights(request.weights)
+        try:
+            model.load_weights(request.weights)
+        except ValueError as error:
+            raise ModelError(
+                f"The original's weights do not fit what the factory makes here: {str(error).splitlines()[0]}",
+                "Register the model's classes by keras.saving.register_keras_serializable, so that all of it is handed over.",
+            ) from error
     return made
 
 

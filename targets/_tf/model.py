@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from edgepack.errors import EdgepackError, ModelError, UsageError
-from edgepack.model import LoadRequest
+from edgepack.model import HandedOver, LoadRequest
 from edgepack.spec import Affine, Array, Arrays, Signature, TensorSpec, format_shape
 from edgepack.wrap import Where
 
+from .._keras import source as keras_source
 from .._keras.function import Function, Tensors
 from . import wrap
+from .frozen import Frozen
+from .graph_student import GraphStudent
 from .student import KerasStudent
 
 BOUNDARY = {"int64": "int32", "uint32": "int32", "uint64": "int32", "int16": "int32", "float64": "float32"}
 """What a mobile runtime takes instead of the types that only servers like."""
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """A concrete function with its variables as constants; its inputs and outputs in the order of the signature.
-
-    Attributes:
-        retrace: the same with the batch open; ``None`` where the source, or a --shape, fixes every input's.
-    """
-
-    concrete: Any
-    signature: Signature
-    retrace: Callable[[], Frozen] | None = None
-
-    def open_batch(self) -> Frozen:
-        """With an unknown batch in every input whose source leaves it open; itself where there is none.
-
-        Raises:
-            ModelError: the model computes with the batch's size, so that its shapes are only known for one size.
-        """
-        return self.retrace() if self.retrace else self
 
 
 class TFModel:
@@ -80,9 +64,21 @@ class TFModel:
         """The frozen function, for ``tf``."""
         return {"tf": self._frozen}[name]
 
-    def student(self) -> KerasStudent:
-        """The Keras model itself, to be made smaller: this model must not be asked any more. Raises ModelError."""
-        return KerasStudent(self._function, self.signature, self._rebuild)
+    def student(self, taught_by: KerasStudent | None = None) -> KerasStudent:
+        """To be made smaller. A Keras model is so itself, and this model must not be asked any more. Raises ModelError."""
+        if isinstance(self._function.keep, keras.Model):
+            return KerasStudent(self._function, self.signature, self._rebuild, taught_by)
+        return GraphStudent(self)
+
+    def hand_over(self, folder: Path) -> HandedOver:
+        """Write what is needed to make it again, in another framework too, where that can be."""
+        kept = self._function.keep
+        return keras_source.hand_over(kept, folder) if isinstance(kept, keras.Model) else HandedOver()
+
+    def with_frozen(self, frozen: Frozen) -> TFModel:
+        """The same model, computed by another frozen function."""
+        told = (self.scalings, self.processing, self.notes)
+        return TFModel(self.name, self._function, frozen.concrete, frozen, *told, self._rebuild)
 
 
 def build(function: Function, request: LoadRequest) -> TFModel:

@@ -20,15 +20,15 @@ import numpy as np
 import tensorflow as tf
 
 from edgepack.compress import cluster, lockstep
-from edgepack.compress.distil import span
+from edgepack.compress.distil import spans
 from edgepack.compress.lockstep import Halting, Pair, Stop
 from edgepack.compress.recover import Moments, Sums
-from edgepack.compress.student import Group, Hold, Layer
-from edgepack.errors import ModelError
+from edgepack.compress.student import Group, Hold
 from edgepack.spec import Array, Arrays, Signature
 
 from .._keras.source import symbolic
 from . import layers as shapes
+from . import low_rank
 from .channels import Channels
 from .loss import loss
 from .stacking import can_stack
@@ -42,24 +42,37 @@ STACK = 16
 
 
 class KerasStudent:
-    """See edgepack.compress.student.Student. Raises ModelError where the source is no Keras model."""
+    """See edgepack.compress.student.Student.
+
+    Args:
+        rebuild: the model of the same function, or of another.
+        taught_by: one that is the teacher still, where this one's layers are others.
+    """
 
     def __init__(
-        self, function: Function, signature: Signature, rebuild: Callable[[Function | None], TFModel]
+        self,
+        function: Function,
+        signature: Signature,
+        rebuild: Callable[[Function | None], TFModel],
+        taught_by: KerasStudent | None = None,
     ) -> None:
-        if not isinstance(function.keep, keras.Model):
-            raise ModelError(
-                "The source has no layers that compression can see: it is a graph of operations.",
-                "Give the Keras model itself: a .keras or .h5 file, or a factory that returns it.",
-            )
         self._function, self._signature, self._rebuild = function, signature, rebuild
-        self._model = function.keep
-        self._model.trainable = True
-        self._variables = list(self._model.variables)
+        model: Any = function.keep
+        model.trainable = True
+        found = shapes.found(model, lambda: self._call(*self._example()))
+        self._found: dict[str, Any] = {layer.name: weight for layer, weight in found}
+        self.layers = tuple(layer for layer, _ in found)
+        self._widths = {layer.name: layer.shape[1] for layer in self.layers}
+        self._begin(model.variables, model.trainable_variables, taught_by)
+
+    def _begin(
+        self, variables: Sequence[Any], trainable: Sequence[Any], taught_by: KerasStudent | None = None
+    ) -> None:
+        """With all that has a state, and what of it learns."""
+        self._taught_by = taught_by
+        self._variables, self._trainable = list(variables), list(trainable)
         self._original = [each.numpy() for each in self._variables]
-        self._found = shapes.found(self._model)
-        self._together = STACK if can_stack(self._call, self._example()) else 1
-        self.layers = self._in_order()
+        self._together = STACK if self._can_stack() else 1
         self._holds: dict[str, Hold] = {}
         self._optimiser: Any = None
         self._shadows: dict[str, Any] = {}
@@ -69,18 +82,20 @@ class KerasStudent:
         self._slim: TFModel | None = None
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
+        if self._taught_by is not None:
+            return self._taught_by(inputs)
         with self._as_teacher():
             return self(inputs)
 
     def weight(self, name: str) -> Array:
-        layer = self._found[name]
-        return np.ascontiguousarray(shapes.matrix(layer, layer.kernel.numpy()))
+        weight: Array = self._found[name].matrix()
+        return weight
 
     def change(self, name: str, weight: Array, shift: Array | None = None) -> None:
-        layer = self._found[name]
-        layer.kernel.assign(shapes.kernel(layer, weight))
+        own = self._found[name]
+        own.variable.assign(own.stored(weight))
         if shift is not None:
-            layer.bias.assign_add(shift)
+            own.shift(shift)
 
     def moments(self, names: Sequence[str], samples: Iterable[Arrays]) -> dict[str, Moments]:
         inputs_of = self._inputs_of(tuple(names))
@@ -94,13 +109,14 @@ class KerasStudent:
         return {name: each.moments() for name, each in sums.items()}
 
     def walk(self, names: Sequence[str], samples: Sequence[Arrays]) -> Iterator[tuple[str, Moments]]:
-        chosen = {id(self._found[name]): name for name in names}
+        layers = {name: self._found[name].layer for name in names}
+        chosen = {id(layer): name for name, layer in layers.items()}
         own = threading.local()
 
         def at(layer: Any, fed: Any, compute: Callable[[], Any]) -> Any:
             name = chosen[id(layer)]
             if name in getattr(own, "once", ()):  # else it is this thread that computes something meanwhile
-                own.stop(name, lambda: shapes.unfolded(layer, fed).numpy())
+                own.stop(name, lambda: shapes.unfolded(layer, fed, self._widths[name]).numpy())
             return compute()
 
         def run(once: Sequence[str], stack: list[Any], stop: Stop) -> None:
@@ -108,20 +124,18 @@ class KerasStudent:
             self._call(*stack)
 
         def begin(once: Sequence[str], some: Sequence[Arrays]) -> list[Pair]:
-            def halting(stack: list[Any]) -> Halting:
-                return Halting(partial(run, once, stack))
-
-            return [(halting(stack), halting(stack)) for stack in self._stacked(some)]
+            computations = [partial(run, once, stack) for stack in self._stacked(some)]
+            return [(Halting(each), Halting(each)) for each in computations]
 
         def anew(name: str) -> Moments:
             return self.moments([name], samples)[name]
 
         sizes = self._input_bytes(names)
-        with shapes.calling([self._found[name] for name in names], at):
+        with shapes.calling(list(layers.values()), at):
             yield from lockstep.walk(names, samples, begin, anew, sizes, self._together, self._as_teacher)
 
     def _input_bytes(self, names: Sequence[str]) -> dict[str, list[int]]:
-        layers = [self._found[name] for name in names]
+        layers = [self._found[name].layer for name in names]
         with shapes.watching(layers) as seen:
             self._call(*self._example())
         return {
@@ -139,10 +153,10 @@ class KerasStudent:
 
     def hold(self, holds: Mapping[str, Hold]) -> None:
         self._holds = dict(holds)
-        self._shadows = {name: keras.Variable(self._found[name].kernel) for name in holds}
+        self._shadows = {name: keras.Variable(self._found[name].variable) for name in holds}
         self._optimiser = keras.optimizers.Adam(global_clipnorm=1.0)
         self._optimiser.build(self._moved())
-        self._spans = [span(each.numpy()) for each in self._moved()]
+        self._spans = spans([np.moveaxis(np.atleast_1d(each), -1, 0) for each in self._moved()])
 
     def release(self) -> None:
         self._holds, self._shadows, self._optimiser = {}, {}, None
@@ -151,8 +165,7 @@ class KerasStudent:
         stacks = [batch] if self._together > 1 else [[sample] for sample in batch]
         total, sums = 0.0, [0.0] * len(self._spans)
         for stack in map(self._tensors, stacks):
-            with self._as_teacher():
-                taught, wanted = self._seen(stack)
+            taught, wanted = self._taught(stack)
             value, gradients = self._gradients(stack, taught, wanted)
             total += float(value) / len(stacks)
             sums = [a + b / len(stacks) for a, b in zip(sums, gradients, strict=True)]
@@ -183,15 +196,21 @@ class KerasStudent:
             for variable, name in zip([*self._variables, *moving], state.files, strict=False):
                 variable.assign(state[name])
 
+    def split(self, factors: Mapping[str, tuple[Array, Array]]) -> KerasStudent:
+        own = {id(self._found[name].layer): pair for name, pair in factors.items()}
+        made = self._rebuild(symbolic(low_rank.split(self._function.keep, own)))
+        return made.student(self)
+
     def groups(self) -> tuple[Group, ...]:
-        self._channels = Channels(self._model, self._found, self._signature)
+        plain = {name: own.layer for name, own in self._found.items() if own.is_plain}
+        self._channels = Channels(self._function.keep, plain, self._signature)
         return tuple(self._channels.groups)
 
     def slim(self, gone: Mapping[Group, Array]) -> None:
         assert self._channels is not None
         slim, anew = self._channels.slim(gone)
         self._slim = self._rebuild(symbolic(slim))
-        self._found = {name: anew.get(id(layer), layer) for name, layer in self._found.items()}
+        self._found = {name: own.in_place_of(anew.get(id(own.layer))) for name, own in self._found.items()}
         self.layers = tuple(replace(each, shape=self.weight(each.name).shape) for each in self.layers)
 
     def model(self) -> TFModel:
@@ -200,20 +219,20 @@ class KerasStudent:
 
     def _moved(self) -> list[Any]:
         """What learning moves: the shadow in place of a held kernel."""
-        held = {id(self._found[name].kernel): shadow for name, shadow in self._shadows.items()}
-        return [held.get(id(each), each) for each in self._model.trainable_variables]
+        held = {id(self._found[name].variable): shadow for name, shadow in self._shadows.items()}
+        return [held.get(id(each), each) for each in self._trainable]
 
     def _show(self) -> None:
         """Give held layers the nearest weights to their shadows that they may have."""
         for name, hold in self._holds.items():
-            layer = self._found[name]
-            weight = shapes.matrix(layer, self._shadows[name].numpy())
+            own = self._found[name]
+            weight = own.matrix(self._shadows[name].numpy())
             if hold.codes is not None and hold.scales is not None:
                 codes = hold.codes if hold.mask is None else hold.codes[hold.codes != 0]
                 weight = codes[cluster.nearest(weight / hold.scales, codes)] * hold.scales
             if hold.mask is not None:
                 weight = weight * hold.mask
-            layer.kernel.assign(shapes.kernel(layer, weight))
+            own.variable.assign(own.stored(weight))
 
     @contextmanager
     def _as_teacher(self) -> Iterator[None]:
@@ -235,13 +254,14 @@ class KerasStudent:
         return list(self._function.call(dict(zip(names, tensors, strict=True))).values())
 
     def _inputs_of(self, names: tuple[str, ...]) -> Callable[[Sequence[Any]], list[Any]]:
-        chosen = [self._found[name] for name in names]
+        chosen = {name: self._found[name].layer for name in names}
 
         def inputs(*tensors: Any) -> list[Any]:
-            with shapes.watching(chosen) as seen:
+            with shapes.watching(list(chosen.values())) as seen:
                 self._call(*tensors)
             return [
-                tf.concat([shapes.unfolded(each, fed) for fed, _ in seen[id(each)]], 0) for each in chosen
+                tf.concat([shapes.unfolded(each, fed, self._widths[name]) for fed, _ in seen[id(each)]], 0)
+                for name, each in chosen.items()
             ]
 
         traced = tf.function(inputs, autograph=False)
@@ -252,14 +272,22 @@ class KerasStudent:
         answers, features = self._traced("seen", self._watched)(*tensors)
         return list(answers), list(features)
 
+    def _taught(self, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """(the teacher's answers, what its held layers give; of layers that are others, nothing)."""
+        if self._taught_by is not None:
+            return self._taught_by._answer(tensors), []
+        with self._as_teacher():
+            return self._seen(tensors)
+
     def _watched(self, *tensors: Any) -> tuple[list[Any], list[Any]]:
-        chosen = [self._found[name] for name in self._holds]
+        shown = [self._found[name] for name in self._holds] if self._taught_by is None else []
+        chosen = [each.layer for each in shown if each.is_fed]
         with shapes.watching(chosen) as seen:
             answers = self._call(*tensors)
         return answers, [given for each in chosen for _, given in seen[id(each)]]
 
     def _gradients(self, tensors: Sequence[Any], taught: list[Any], wanted: list[Any]) -> Any:
-        variables = self._model.trainable_variables
+        variables = self._trainable
 
         def gradients(tensors: Any, taught: Any, wanted: Any) -> Any:
             with tf.GradientTape() as tape:
@@ -295,11 +323,5 @@ class KerasStudent:
         rng = np.random.default_rng(0)
         return [tf.cast(rng.uniform(0, 2, spec.static_shape), spec.dtype) for spec in self._signature.inputs]
 
-    def _in_order(self) -> tuple[Layer, ...]:
-        with shapes.watching(list(self._found.values())) as seen:
-            self._call(*self._example())
-        names = {id(layer): name for name, layer in self._found.items()}
-        return tuple(
-            shapes.described(names[each], self._found[names[each]], [given for _, given in calls])
-            for each, calls in seen.items()
-        )
+    def _can_stack(self) -> bool:
+        return can_stack(self._call, self._example())

@@ -15,7 +15,7 @@ from edgepack.wrap import Decided, Found, InputSteps, Where, Wrap
 from .._keras.function import Function, Tensors
 
 if TYPE_CHECKING:
-    from .model import Frozen
+    from .frozen import Frozen
 
 AFFINE_OPS = {"Mul", "Add", "AddV2", "Sub", "RealDiv", "BiasAdd"}
 PASSING_OPS = {"Identity", "Cast", "StopGradient", "EnsureShape", "PreventGradient"}

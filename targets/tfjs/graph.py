@@ -18,7 +18,7 @@ from tensorflow.python.grappler import cluster, tf_optimizer
 from edgepack.errors import ModelError
 from edgepack.spec import Array, Signature, TensorSpec
 
-from .._tf.model import Frozen
+from .._tf.frozen import Frozen
 from . import ops
 from .codes import set_free
 from .einsum import EINSUM

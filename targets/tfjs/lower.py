@@ -15,7 +15,7 @@ from edgepack.events import warn
 from edgepack.spec import Precision
 from edgepack.target import Artifact, Op, Plan
 
-from .._tf.model import Frozen
+from .._tf.frozen import Frozen
 from .graph import Graph, convert
 from .nodes import node_of
 from .weights import fidelity, is_quantizable, limits, store, write

@@ -16,7 +16,7 @@ from .node import Node, Npm
 from .runner import NodeRunner
 
 if TYPE_CHECKING:
-    from .._tf.model import Frozen
+    from .._tf.frozen import Frozen
     from .lower import TFJSLowering
 
 

@@ -12,7 +12,7 @@ from edgepack.errors import ModelError
 from .flatbuffer import with_signature
 
 if TYPE_CHECKING:
-    from .._tf.model import Frozen
+    from .._tf.frozen import Frozen
 
 
 def convert(frozen: Frozen) -> bytes:

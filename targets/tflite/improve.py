@@ -1,7 +1,8 @@
 """What is tried before int8 is given up: each method stays only where it helps on calibration samples that it was not fitted to.
 
 equalise   channels of activations share one step: quiet ones are made louder (equalise.py)
-rounding   weights are rounded so that outputs change least, biases take up the rest (weights.py)
+biases, rounding, centred rounding
+           biases take up what the nearest codes are off; weights are rounded so that outputs change least (weights.py)
 ranges     the integers of a tensor cover less than all its values (narrow.py)
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 
 from edgepack import parity
 from edgepack.events import Step
@@ -23,16 +25,17 @@ from edgepack.target import Artifact, Samples
 from .calibrate import Ranges
 from .equalise import equalised
 from .flatbuffer import ModelView
+from .logits import with_logits
 from .narrow import narrowed
 from .runtime import LiteRTRunner
-from .weights import Rounded, rounded
+from .weights import How, Moments, Rounded, moments, rounded
 
 FIT, CHECK = 48, 64
 """What takes long per sample is fitted to so many at most; so many measure what came of it."""
 
 FEWEST = 8
 CHECK_EVERY = 4
-WORTH_DB = {"equalise": 0.1, "ranges": 0.2, "rounding": 0.1}
+WORTH_DB = {"equalise": 0.1, "biases": 0.1, "rounding": 0.1, "centred rounding": 0.1, "ranges": 0.2}
 """What a method must gain on average over the outputs: cutting values off, more, as other samples have more to be cut."""
 
 WORSE_DB, WORSE = 0.1, 1.25
@@ -115,13 +118,22 @@ def _methods(workshop: Workshop) -> dict[str, Method]:
         narrow, notes = narrowed(state.float32, state.ranges, fit, check)
         return (replace(state, ranges=narrow), notes) if notes else (state, [])
 
-    def rounding(state: State, fit: Part, check: Part) -> tuple[State, list[Note]]:
-        layers = rounded(state.float32, islice(fit, FIT))
-        return (replace(state, layers=layers), []) if layers else (state, [])
+    known: dict[bytes, Moments] = {}
 
+    def weights(how: How) -> Method:
+        def method(state: State, fit: Part, check: Part) -> tuple[State, list[Note]]:
+            if state.float32 not in known:
+                known[state.float32] = moments(state.float32, islice(fit, FIT))
+            layers = rounded(state.float32, known[state.float32], how)
+            return (replace(state, layers=layers), []) if layers else (state, [])
+
+        return method
+
+    ways: tuple[How, ...] = ("biases", "rounding", "centred rounding")
+    found: dict[str, Method] = {way: weights(way) for way in ways}
     if workshop.precision == Precision.INT16X8:
-        return {"rounding": rounding}
-    return {"equalise": equalise, "rounding": rounding, "ranges": ranges}
+        return found
+    return {"equalise": equalise, **found, "ranges": ranges}
 
 
 class Part:
@@ -148,16 +160,45 @@ def _parts(samples: Samples) -> tuple[Part, Part]:
     return Part(samples, fit), Part(samples, check[:CHECK])
 
 
+@dataclass(frozen=True)
+class Score:
+    """How near an output is to the float file's.
+
+    Attributes:
+        mean_db: the SQNR of a sample, on average: no single sample decides what helps.
+        whole_db, max_abs: over all samples, as parity has them.
+    """
+
+    mean_db: float
+    whole_db: float
+    max_abs: float
+
+
 class _Judge:
-    """Measures states against the float file's answers."""
+    """Measures states against the float file's answers: at logits, where probabilities come of them.
+
+    Where a class is certain, a softmax shows nothing of what went wrong before it.
+    """
 
     def __init__(self, start: State, workshop: Workshop, check: Part) -> None:
         self._workshop, self._check = workshop, check
-        runner = _open(start.float32)
+        runner = _open(with_logits(start.float32))
         self._golden = [runner(sample) for sample in check]
 
-    def measure(self, state: State) -> dict[str, parity.Metrics]:
-        return parity.measure(_open(self._workshop.emit(state)), self._check, self._golden)
+    def measure(self, state: State) -> dict[str, Score]:
+        """How near the outputs are, by their names."""
+        runner, whole = _open(with_logits(self._workshop.emit(state))), dict[str, parity.Meter]()
+        each: dict[str, list[float]] = {}
+        for sample, golden in zip(self._check, self._golden, strict=True):
+            for name, answer in runner(sample).items():
+                whole.setdefault(name, parity.Meter()).update(golden[name], answer)
+                own = parity.Meter()
+                own.update(golden[name], answer)
+                each.setdefault(name, []).append(own.metrics.sqnr_db)
+        return {
+            name: Score(fmean(each[name]), meter.metrics.sqnr_db, meter.metrics.max_abs)
+            for name, meter in whole.items()
+        }
 
 
 def _open(data: bytes) -> LiteRTRunner:
@@ -166,11 +207,11 @@ def _open(data: bytes) -> LiteRTRunner:
         return LiteRTRunner(Artifact(Path(folder), ("model.tflite",)))
 
 
-def _mean(outputs: Mapping[str, parity.Metrics]) -> float:
-    return sum(metrics.sqnr_db for metrics in outputs.values()) / len(outputs)
+def _mean(scores: Mapping[str, Score]) -> float:
+    return fmean(score.mean_db for score in scores.values())
 
 
-def _helps(before: Mapping[str, parity.Metrics], after: Mapping[str, parity.Metrics], worth: float) -> bool:
+def _helps(before: Mapping[str, Score], after: Mapping[str, Score], worth: float) -> bool:
     pairs = [(before[name], after[name]) for name in before]
-    sound = all(b.sqnr_db >= a.sqnr_db - WORSE_DB and b.max_abs <= WORSE * a.max_abs for a, b in pairs)
+    sound = all(b.whole_db >= a.whole_db - WORSE_DB and b.max_abs <= WORSE * a.max_abs for a, b in pairs)
     return sound and _mean(after) - _mean(before) >= worth

@@ -131,6 +131,10 @@ def _recipe(view: ModelView, plan: Plan, exact: Collection[str]) -> recipe_manag
     for op in view.ops:
         precision = Precision.FLOAT32 if op.name in exact else plan.ops.get(op.name)
         if precision is not None and precision != plan.default:
+            if not _is_supported(
+                op, precision
+            ):  # the default would stay: a SOFTMAX has no weights to store in float16
+                precision = Precision.FLOAT32
             _add(manager, _exactly(view, op.subgraph, op.outputs), precision)
     for inner in range(1, len(view.model.subgraphs)):  # loop bodies keep float inputs and outputs
         for boundary, indices in ((Kind.INPUT, view.inputs(inner)), (Kind.OUTPUT, view.outputs(inner))):

@@ -20,7 +20,7 @@ from edgepack.target import Artifact, Audit, File, Runner, Samples, Tool
 from . import audit, integration
 
 if TYPE_CHECKING:
-    from .._tf.model import Frozen
+    from .._tf.frozen import Frozen
     from .._torch.model import Program
     from .lowering import TFLiteLowering
     from .runtime import LiteRTMeter, LiteRTRunner

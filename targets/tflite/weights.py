@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,12 @@ from .observe import activations, observe
 from .patches import PLACES, rows
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+How = Literal["biases", "rounding", "centred rounding"]
+"""Biases alone make up for the nearest codes; weights do too; weights leave the mean to the biases."""
+
+Moments = Mapping[int, rounding.Inputs]
+"""By the index of the weight."""
 
 WIDEST = 2304
 """A layer that reads more inputs at a place, those of 3x3 of 256 channels, keeps its own rounding: it takes minutes, and GBs."""
@@ -43,8 +50,8 @@ class Rounded:
     added: Array
 
 
-def rounded(data: bytes, samples: Iterable[Arrays]) -> dict[str, Rounded]:
-    """By the name of the weight, every layer that adaptive rounding is for: all that the samples reach, but codebooks."""
+def moments(data: bytes, samples: Iterable[Arrays]) -> Moments:
+    """What the layers read that adaptive rounding is for: all that the samples reach, but codebooks."""
     view = ModelView(data)
     layers = [op for op in view.ops if _is_for(view, op)]
     seen = {op.inputs[1]: rounding.Inputs() for op in layers}
@@ -57,11 +64,23 @@ def rounded(data: bytes, samples: Iterable[Arrays]) -> dict[str, Rounded]:
             seen[op.inputs[1]].see(_inputs(view, op, values))
 
     observe(data, samples, read, see)
+    return seen
+
+
+def rounded(data: bytes, seen: Moments, how: How) -> dict[str, Rounded]:
+    """The layers, by the name of the weight."""
+    view = ModelView(data)
     found = {}
-    for op in layers:
+    for op in view.ops:
+        if op.subgraph or op.kind not in LAYERS or op.inputs[1] not in seen:
+            continue
         weight, *bias = op.inputs[1:]
         matrix, inputs = matrix_of(view, op), seen[weight]
-        codes = rounding.codes(matrix, inputs, bool(bias))
+        codes = (
+            rounding.nearest(matrix)
+            if how == "biases"
+            else rounding.codes(matrix, inputs, bool(bias) and how == "centred rounding")
+        )
         found[view.tensor_name(0, weight)] = Rounded(
             _shaped(view, op, codes),
             np.ravel(rounding.scales(matrix)),
@@ -96,13 +115,13 @@ def _put(view: ModelView, weight: int, bias: int | None, layer: Rounded) -> None
     coarser = np.ones(len(stored))
     if bias is not None and view.dtype(0, bias) in ("int32", "int64"):
         step = np.asarray(view.tensor(0, bias).quantization.scale, np.float64)
-        coarser = np.where(same, np.maximum(np.abs(layer.added) / step / GREATEST, 1), 1)
-        view.put(0, bias, np.where(same, np.rint(layer.added / step / coarser), view.values(0, bias)))
+        coarser = np.maximum(np.abs(layer.added) / step / GREATEST, 1)
+        view.put(0, bias, np.rint(layer.added / step / coarser))
         view.tensor(0, bias).quantization.scale = (step * coarser).astype(np.float32)
         view.tensor(0, weight).quantization.scale = (stored * coarser).astype(np.float32)
     shape = [-1 if axis == layer.axis else 1 for axis in range(len(view.shape(0, weight)))]
-    codes = np.rint(layer.codes / coarser.reshape(shape))
-    view.put(0, weight, np.where(same.reshape(shape), codes, view.values(0, weight)))
+    codes = np.where(same.reshape(shape), layer.codes, view.values(0, weight))
+    view.put(0, weight, np.rint(codes / coarser.reshape(shape)))
 
 
 def matrix_of(view: ModelView, op: OpView) -> Array:

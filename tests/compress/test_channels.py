@@ -13,6 +13,7 @@ from edgepack.compress import channels
 from edgepack.compress.recover import Moments, Problem
 from edgepack.compress.student import Group
 from edgepack.errors import InternalError, ModelError
+from edgepack.events import Event, Warned
 from edgepack.spec import Array
 
 PLUGIN = Path(__file__).parents[1] / "fake_plugin"
@@ -82,6 +83,13 @@ def test_the_student_is_left_as_it_was(student) -> None:  # type: ignore[no-unty
     found = channels.amounts(student.layers, gone)
     assert found["hidden"].rows == found["scores"].columns == tuple(each.tolist())
     assert found["hidden"].columns == found["scores"].rows == ()
+
+
+def test_layers_that_keep_their_channels_are_named(student, events: list[Event]) -> None:  # type: ignore[no-untyped-def]
+    channels.open_to(student, student.layers, ())
+    (told,) = (event.text for event in events if isinstance(event, Warned))
+    assert told.startswith("1 of 2 layers keep all their channels")
+    assert told.endswith("kept: scores.")
 
 
 @pytest.mark.parametrize("keep", ["hidden", "scores"])

@@ -90,3 +90,12 @@ def test_answers_that_are_not_finite_are_left_as_they_are(tmp_path: Path) -> Non
     student.off = float("nan")
     with np.errstate(invalid="ignore"):
         assert np.isnan(learn(student, tmp_path).error)
+
+
+def test_a_rate_is_relative_to_size_width_and_depth() -> None:
+    narrow, wide = np.full((5, 4), 0.5), np.full((5, 16), 0.5)
+    wide[:, 3] = 0  # what is zero does not count
+    assert distil.spans([narrow]) == [pytest.approx(0.5 / 2)]
+    assert distil.spans([narrow, wide]) == [pytest.approx(0.5 / 2 / 2), pytest.approx(0.5 / 4 / 2)]
+    assert distil.spans([np.full(9, 3.0)]) == [pytest.approx(1.0)]
+    assert distil.spans([np.zeros(4)]) == [pytest.approx(distil.NARROWEST / 2)]

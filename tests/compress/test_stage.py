@@ -271,7 +271,7 @@ def test_a_budget_that_the_gate_forbids_ships_nothing_and_says_how_far_it_came(
         "--prune", 0.95, "--recover-minutes", 0, "--gate", "cosine>=0.9999",
     )  # fmt: skip
     assert ended.code == 1
-    assert "Without compression it is: that agrees with the original to 100.0 %, this to" in ended.err
+    assert "Without compression it is met. That agrees with the original to 100.0 %, this to" in ended.err
     assert "edgepack compress --curve" in ended.err
     assert not Path("dist").exists()
 

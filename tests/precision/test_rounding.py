@@ -30,7 +30,7 @@ def test_outputs_err_half_as_much_as_with_the_nearest_codes():
     rows = correlated()
     weight = rng.normal(size=(16, 24)).astype(np.float32)
     step = rounding.scales(weight)
-    codes = rounding.codes(weight, seen(rows), centred=False)
+    codes = rounding.codes(weight, seen(rows))
     assert codes.dtype == np.int8
     nearest = np.rint(weight / step)
     assert error(weight, codes * step, rows) < 0.5 * error(weight, nearest * step, rows)
@@ -40,7 +40,7 @@ def test_the_bias_takes_up_what_the_mean_is_off():
     rows = correlated(offset=3.0)
     weight = rng.normal(size=(16, 24)).astype(np.float32)
     step, inputs = rounding.scales(weight), seen(rows)
-    codes = rounding.codes(weight, inputs, centred=True)
+    codes = rounding.codes(weight, inputs)
     added = rounding.shift(weight, codes, inputs)
     off = rows @ weight.T - (rows @ (codes * step).T + added)
     np.testing.assert_allclose(off.mean(0), 0, atol=1e-3)
@@ -52,7 +52,7 @@ def test_rows_with_inputs_of_their_own_are_rounded_as_each_by_itself():
     inputs = rounding.Inputs()
     inputs.see(rows)
     step = rounding.scales(weight)
-    codes = rounding.codes(weight, inputs, centred=False)
+    codes = rounding.codes(weight, inputs)
     for number in range(5):
         own, nearest = codes[number] * step[number], np.rint(weight / step)[number] * step[number]
         assert error(weight[number : number + 1], own[None], rows[number]) <= error(
@@ -63,7 +63,7 @@ def test_rows_with_inputs_of_their_own_are_rounded_as_each_by_itself():
 def test_zeros_stay_zero():
     weight = rng.normal(size=(16, 24)).astype(np.float32)
     weight[rng.random(weight.shape) < 0.5] = 0
-    codes = rounding.codes(weight, seen(correlated()), centred=True)
+    codes = rounding.codes(weight, seen(correlated()))
     assert (codes[weight == 0] == 0).all()
 
 
@@ -77,5 +77,5 @@ def test_a_codebook_is_known_by_how_few_codes_it_has(count, coded):
 
 def test_inputs_that_never_vary_leave_weights_at_their_nearest_codes():
     weight = rng.normal(size=(4, 6)).astype(np.float32)
-    codes = rounding.codes(weight, seen(np.zeros((20, 6), np.float32)), centred=True)
+    codes = rounding.codes(weight, seen(np.zeros((20, 6), np.float32)))
     assert (codes == np.rint(weight / rounding.scales(weight))).all()

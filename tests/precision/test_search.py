@@ -34,7 +34,7 @@ def test_the_few_ops_that_need_it_move_up_and_no_others(tmp_path: Path) -> None:
     bad = {name: {INT8: 0.2} for name in ("conv07", "conv21", "conv22")}
     found = search(Noisy(convolutions(), bad), tmp_path, "sqnr_db>=25")
     assert best(found) == {"": INT8, **dict.fromkeys(bad, DYNAMIC)}
-    assert "as int8, it alone leave the outputs" in found.why["conv07"]
+    assert "as int8, it alone leaves the outputs" in found.why["conv07"]
 
 
 def test_it_takes_fewer_trials_than_one_an_op(tmp_path: Path) -> None:

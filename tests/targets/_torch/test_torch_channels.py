@@ -143,7 +143,7 @@ def _short(names):
                 ("squeeze", "excite"): 4,
             },
         ),
-        (Joined, {"image": IMAGE}, {("high", "low joined"): 4, ("", "joined"): 4, ("joined", "head"): 3}),
+        (Joined, {"image": IMAGE}, {("high", "joined low"): 4, ("", "joined"): 4, ("joined", "head"): 3}),
         (Shuffled, {"image": IMAGE}, {("deep three", "last"): 5}),
         (
             Sequences,

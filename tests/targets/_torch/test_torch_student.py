@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgepack.compress import closed_form, cluster
+from edgepack.compress import closed_form, cluster, low_rank
 from edgepack.compress.closed_form import Amount
 from edgepack.compress.student import Hold, Teacher
 from edgepack.errors import ModelError
@@ -162,11 +162,11 @@ def test_learning_comes_closer_and_keeps_zeros_and_codes(student, tmp_path: Path
     zeros = {layer.name: student.weight(layer.name) == 0 for layer in chosen}
     assert [int(each.sum()) for each in zeros.values()] == [192, 48, 0]
     student.hold(holds)
-    losses = [student.learn(fed, 1e-3) for _ in range(30)]
+    losses = [student.learn(fed, 0.1) for _ in range(30)]
     assert min(losses) < 0.95 * losses[0]
     student.save(tmp_path / "state")
     before = student(fed[0])["output"]
-    student.learn(fed, 1e-2)
+    student.learn(fed, 1.0)
     student.restore(tmp_path / "state")
     np.testing.assert_array_equal(student(fed[0])["output"], before)
     student.release()
@@ -202,9 +202,12 @@ def test_a_rate_is_relative_to_what_is_moved(student):
     names = ("network.head", "network.point")
     before = {name: student.weight(name) for name in names}
     student.learn(samples(4), 1e-3)
+    relative = []
     for name in names:
-        moved = np.abs(student.weight(name) - before[name]).max()
-        assert moved == pytest.approx(1e-3 * np.sqrt(np.mean(before[name] ** 2)), rel=0.05)
+        size, inputs = np.sqrt(np.mean(before[name] ** 2)), before[name].shape[1]
+        relative.append(np.abs(student.weight(name) - before[name]).max() / size * np.sqrt(inputs))
+    assert relative[0] == pytest.approx(relative[1], rel=0.05)
+    assert 0 < relative[0] < 1e-3
 
 
 def test_masks_hold_whatever_the_rate(student):
@@ -213,16 +216,104 @@ def test_masks_hold_whatever_the_rate(student):
     student.change("network.point", np.where(mask, student.weight("network.point"), 0))
     student.hold({"network.point": Hold(mask)})
     for _ in range(3):
-        student.learn(samples(4), 1.0)
+        student.learn(samples(4), 100.0)
     student.release()
     assert np.array_equal(student.weight("network.point") != 0, mask)
 
 
-def test_a_graph_of_operations_has_no_layers(bench, tmp_path: Path):
+class Sequence(nn.Module):
+    """Weights that no plain layer holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(20, 8)
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.steps = nn.LSTM(8, 6, batch_first=True)
+        self.cell = nn.GRUCell(6, 5)
+        self.up = nn.ConvTranspose1d(5, 4, 3)
+        self.mixes = nn.Parameter(torch.randn(4, 7))
+        self.table = nn.Parameter(torch.randn(2, 7, 3))
+
+    def forward(self, ids):
+        x = self.words(ids)
+        x = self.attend(x, x, x)[0]
+        last = self.cell(self.steps(x)[0][:, -1])
+        x = self.up(last[:, :, None]).transpose(1, 2) @ self.mixes
+        return torch.matmul(x.expand(2, 3, 7), self.table).mean((0, 1))[None]
+
+
+def ids(count=8):
+    return [{"ids": RNG.integers(0, 20, (1, 9)).astype(np.int32)} for _ in range(count)]
+
+
+def test_weights_that_no_layer_holds_are_seen_where_they_multiply(bench):
+    student = bench.adopt(Sequence().eval(), ids=((9,), "int32")).student()
+    assert [(each.name, each.kind, each.shape, each.has_bias, each.places) for each in student.layers] == [
+        ("network.words", "weights", (1, 160), False, 1),
+        ("network.attend.in_proj_weight", "linear", (24, 8), True, 9),
+        ("network.attend.out_proj", "linear", (8, 8), True, 9),
+        ("network.steps.weight_ih_l0", "linear", (24, 8), True, 9),
+        ("network.steps.weight_hh_l0", "linear", (24, 6), True, 9),
+        ("network.cell.weight_ih", "linear", (15, 6), True, 1),
+        ("network.cell.weight_hh", "linear", (15, 5), True, 1),
+        ("network.up", "weights", (4, 15), False, 1),
+        ("network.mixes", "linear", (7, 4), False, 3),
+        ("network.table", "weights", (2, 21), False, 1),
+    ]
+
+
+def traced(bench, folder):
+    torch.jit.trace(Net().eval(), torch.zeros(1, 3, 12, 12)).save(folder / "net.pt")
+    return bench.load(folder / "net.pt", image=((3, 12, 12), "float32"))
+
+
+def deciding(bench, folder):
+    class Decides(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.jit.trace(Net().eval(), torch.zeros(1, 3, 12, 12))
+
+        def forward(self, x):
+            return self.net(x) if bool(x.sum() > 0) else self.net(-x)
+
+    torch.jit.script(Decides().eval()).save(folder / "net.pt")
+    return bench.load(folder / "net.pt", x=((3, 12, 12), "float32"))
+
+
+def exported(bench, folder):
     program = torch.export.export(Net().eval(), (torch.zeros(1, 3, 12, 12),))
-    torch.export.save(program, tmp_path / "net.pt2")
-    with pytest.raises(ModelError, match="no layers"):
-        bench.load(tmp_path / "net.pt2").student()
+    torch.export.save(program, folder / "net.pt2")
+    return bench.load(folder / "net.pt2")
+
+
+def sequence(bench, _):
+    return bench.adopt(Sequence().eval(), ids=((9,), "int32"))
+
+
+@pytest.mark.parametrize("source", [traced, deciding, exported, sequence])
+def test_graphs_and_sequences_are_made_smaller_too(bench, source, tmp_path: Path):
+    model = source(bench, tmp_path)
+    (spec,) = model.signature.inputs
+    fed = ids() if spec.name == "ids" else samples(8, name=spec.name)
+    student = model.student()
+    chosen = [layer for layer in student.layers if layer.kind != "depthwise"][1:]
+    once = student(fed[0])
+    holds = closed_form.shrink(student, dict.fromkeys(chosen, Amount(0.5, 16)), fed, Step("compress"))
+    student.hold(holds)
+    before = [student.weight(layer.name) for layer in chosen]
+    losses = [student.learn(fed, 0.1) for _ in range(3)]
+    assert losses[0] > 0
+    student.release()
+    closed_form.reach(student, holds)
+    for layer in chosen:
+        weight = student.weight(layer.name)
+        assert (weight == 0).sum() == round(0.5 * weight.size)
+        assert cluster.distinct(weight) <= 16
+    assert any((student.weight(layer.name) != was).any() for layer, was in zip(chosen, before, strict=True))
+    made = student.model()
+    name = model.signature.outputs[0].name
+    np.testing.assert_array_equal(made(fed[0])[name], student(fed[0])[name])
+    np.testing.assert_array_equal(model(fed[0])[name], once[name])
 
 
 def test_tied_weights_are_one_layer(bench):
@@ -237,3 +328,60 @@ def test_tied_weights_are_one_layer(bench):
 
     student = bench.adopt(Tied().eval(), x=((4,), "float32")).student()
     assert [layer.name for layer in student.layers] == ["network.first"]
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.Conv2d(24, 32, 3, stride=2, bias=False)
+        )
+        self.head = nn.Linear(32, 96)
+        self.twice = nn.Linear(96, 96)
+
+    def forward(self, image):
+        x = torch.relu(self.head(torch.relu(self.net(image)).mean((2, 3))))
+        return self.twice(torch.relu(self.twice(x)))
+
+
+def test_two_layers_take_the_place_of_one(bench, tmp_path: Path):
+    model = bench.adopt(Deep().eval(), image=((3, 12, 12), "float32"))
+    student, fed = model.student(), samples(40)
+    assert [layer.name for layer in student.layers if layer.splits] == [
+        "network.net.0", "network.net.2", "network.head", "network.twice",
+    ]  # fmt: skip
+    factors = low_rank.split(student, student.layers, 0.4, fed, fed[:8])
+    assert factors.keys() <= {"network.net.2", "network.twice", "network.head"}
+    made = student.split(factors)
+    weights = [sum(each.shape[0] * each.shape[1] for each in own.layers) for own in (student, made)]
+    assert weights[1] <= 0.6 * weights[0]
+    for name, (first, second) in factors.items():
+        np.testing.assert_allclose(made.weight(f"{name}.0"), first, atol=1e-6)
+        np.testing.assert_allclose(made.weight(f"{name}.1"), second, atol=1e-6)
+        student.change(name, (second @ first).astype(np.float32))
+    np.testing.assert_allclose(made(fed[0])["output"], student(fed[0])["output"], atol=1e-5)
+    np.testing.assert_array_equal(made.teach(fed[0])["output"], model(fed[0])["output"])
+    closed_form.shrink(made, dict.fromkeys(made.layers, Amount(0.2)), fed, Step("compress"))
+    made.hold({layer.name: Hold(made.weight(layer.name) != 0) for layer in made.layers})
+    losses = [made.learn(fed[:16], 0.1) for _ in range(20)]
+    assert min(losses) < 0.9 * losses[0]
+    made.save(tmp_path / "state")
+    again = model.student().split({name: (0 * a, 0 * b) for name, (a, b) in factors.items()})
+    again.restore(tmp_path / "state")
+    np.testing.assert_allclose(again(fed[0])["output"], made.model()(fed[0])["output"], atol=1e-6)
+
+
+def test_a_network_that_looks_into_its_layers_is_told_which_to_keep(bench):
+    class Looks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide = nn.Linear(64, 64)
+
+        def forward(self, x):
+            return self.wide(x.to(self.wide.weight.dtype))
+
+    student = bench.adopt(Looks().eval(), x=((64,), "float32")).student()
+    factors = {"network.wide": (np.zeros((4, 64)), np.zeros((64, 4)))}
+    with pytest.raises(ModelError, match="does not run with two layers") as caught:
+        student.split(factors)
+    assert "--keep-layer NAME. Layers: network.wide" in caught.value.hint

@@ -28,6 +28,11 @@ def keras_model(bench):
     return bench.adopt(keras.Model(image, x))
 
 
+def graph_model(bench):
+    keras_model(bench)._function.keep.export(bench.folder / "saved", verbose=False)
+    return bench.load(bench.folder / "saved")
+
+
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
@@ -58,7 +63,7 @@ def stored(artifact):
     return found
 
 
-@pytest.fixture(params=[keras_model, torch_model])
+@pytest.fixture(params=[keras_model, graph_model, torch_model])
 def shrunk(request, bench, draw):
     """(how the student's weights are stored, by layer) of amounts for the layers behind the first."""
 

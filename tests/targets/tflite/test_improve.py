@@ -84,3 +84,17 @@ def test_an_op_that_stays_in_float_keeps_its_weights(bench, trained_like):
     stored = next(op for op in view.ops if op.kind == "FULLY_CONNECTED")
     assert view.dtype(0, stored.inputs[1]) == "float32"
     assert len(np.unique(view.values(0, stored.inputs[1]))) > 150
+
+
+def test_the_bias_of_a_channel_of_no_weight_is_not_lost(bench, draw):
+    """So many of its steps are too much for an int32, and the quantizer makes nonsense of it."""
+    image = keras.Input((8, 8, 3), name="image")
+    inner = L.Conv2D(8, 3, activation="relu", name="inner")
+    made = keras.Model(image, L.Dense(4, name="scores")(L.GlobalAveragePooling2D()(inner(image))))
+    kernel, bias = inner.get_weights()
+    kernel[..., :3] *= 1e-12
+    bias[:3] = 1.0
+    inner.set_weights([kernel, bias])
+    model, samples = bench.adopt(made), draw(40, image=(8, 8, 3))
+    artifact = bench.emit(bench.lower(model, samples), "int8")
+    assert bench.worst_db(model, tflite.open(artifact), samples) >= 30

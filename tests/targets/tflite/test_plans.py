@@ -51,6 +51,15 @@ def test_float_io_keeps_them_float(bench, small_cnn, samples):
     assert bench.worst_db(model, runner, samples) >= 25
 
 
+def test_an_op_without_weights_that_is_to_be_float16_does_not_stay_int8(bench, small_cnn, samples):
+    model = bench.adopt(small_cnn)
+    lowering = bench.lower(model, samples)
+    every = {op.name: Precision.FLOAT16 for op in lowering.ops}
+    artifact = bench.emit(lowering, ops=every, io="float")
+    assert set(tflite.audit(artifact).ops_by_precision) <= {"float16", "float32", "convert"}
+    assert bench.worst_db(model, tflite.open(artifact), samples) >= LEAST_DB["float16"]
+
+
 @pytest.mark.parametrize("other", ["float32", "int8_dynamic", "int16x8"])
 def test_one_op_in_another_precision(bench, small_cnn, samples, other):
     model = bench.adopt(small_cnn)
