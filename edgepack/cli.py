@@ -95,16 +95,17 @@ def compress(curve: bool, **given: Any) -> None:
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--ops", is_flag=True, help="List every op.")
+@click.option("--layers", is_flag=True, help="How far every layer is from float32, and why.")
 @options.as_json
 @options.debug
-def inspect(path: Path, ops: bool, as_json: bool, debug: bool) -> None:
+def inspect(path: Path, ops: bool, layers: bool, as_json: bool, debug: bool) -> None:
     """What is truly in a bundle or a .tflite file.
 
     PATH is a bundle's folder or .zip, or a bare .tflite file, whoever made it.
     """
     from . import inspect_command
 
-    inspect_command.run(path, ops, as_json)
+    inspect_command.run(path, ops, layers, as_json)
 
 
 @cli.command()

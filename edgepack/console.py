@@ -101,7 +101,9 @@ class Console:
         for index, column in enumerate(columns):
             right = index in numbers
             whole = right or index in names
-            table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=whole)
+            table.add_column(
+                escape(column), justify="right" if right else "left", overflow="fold", no_wrap=whole
+            )
         for row in rows:
             table.add_row(*map(escape, row))
         self._rich.print(table)

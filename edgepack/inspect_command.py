@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from . import registry
+from . import inspect_layers, registry
 from .bundle import reader
 from .bundle.manifest import Manifest
 from .console import Console, format_bytes
@@ -22,14 +22,18 @@ from .target import Artifact, Audit, AuditOp
 ISLANDS = 20
 
 
-def run(path: Path, show_ops: bool, as_json: bool) -> None:
-    """Print the audit. Raises UsageError for what is neither bundle nor artifact."""
+def run(path: Path, show_ops: bool, show_layers: bool, as_json: bool) -> None:
+    """Print the audit. Raises UsageError for what is neither bundle nor artifact, and for the layers of a bare artifact."""
     with _opened(path) as (artifact, target, manifest):
+        recorded = inspect_layers.of(manifest, path) if show_layers else None
         audit = _with_reasons(registry.load_target(target).audit(artifact), manifest)
         if as_json:
             click.echo(json.dumps(_as_json(path, target.name, audit, manifest, artifact), indent=2))
         else:
-            _show(Console(), path, audit, manifest, artifact, show_ops)
+            console = Console()
+            _show(console, path, audit, manifest, artifact, show_ops)
+            if recorded is not None:
+                inspect_layers.show(console, recorded)
 
 
 @contextmanager
@@ -104,6 +108,11 @@ def _show(
         frozenset({0}),
     )
     _show_reasons(console, "float islands", audit.float_islands)
+    if islands := audit.float_islands:
+        held, whole = (format_bytes(sum(op.bytes for op in ops)) for ops in (islands, audit.ops))
+        console.line(
+            f"they are {len(islands)} of {len(audit.ops)} ops, and hold {held} of {whole} of constants"
+        )
     _show_reasons(console, "weights stored better", audit.exceptions)
     if show_ops:
         console.line("")

@@ -13,6 +13,7 @@ from .choosing import Chooser
 from .errors import ModelError
 from .events import Step, step, warn
 from .model import Model
+from .precision.notes import Note, notes_on
 from .precision.reasons import explained
 from .precision.search import Search
 from .records import Records, RecordWriter
@@ -83,6 +84,7 @@ class Judged:
         layers: per op, against the float32 artifact; empty for a float32 artifact.
         cautions: what the metrics do not show by themselves.
         search: what found the plan, where none was asked for.
+        notes: what was tried to make its integers more accurate.
     """
 
     artifact: Artifact
@@ -96,6 +98,7 @@ class Judged:
     cautions: tuple[str, ...]
     plan: Plan
     search: Search | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def outputs(self) -> Mapping[str, parity.Metrics]:
@@ -164,6 +167,7 @@ class Judge:
             cautions,
             chosen.plan,
             chosen.search,
+            notes_on(chosen.plan, self.lowering.notes),
         )
 
     def trial(self, asked: Asked, io: IO) -> Trial:

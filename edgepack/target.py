@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from .meter import Meter
 from .model import Model
+from .precision.causes import Stored
+from .precision.notes import Note
 from .spec import Array, Arrays, Precision, Signature
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ class AuditOp:
         precision: a ``Precision``; ``integer`` (indices, shapes, booleans) or ``convert`` (quantize, dequantize).
         bytes: of its constants.
         reason: why it has another precision than was asked for.
+        reads: the ops whose results it reads, past conversions; empty where that is not known.
     """
 
     name: str
@@ -93,6 +96,7 @@ class AuditOp:
     precision: str
     bytes: int
     reason: str = ""
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,12 +154,21 @@ class Runner(Protocol):
         """The real-valued outputs of the float and quantized ops on the way, by op name."""
         ...
 
+    def stored(self, inputs: Arrays, weighed: Collection[str] = ()) -> Mapping[str, Stored]:
+        """How the results of ops lie in the artifact, and of those in ``weighed`` the weights; without what cannot be told."""
+        ...
+
 
 class Lowering(Protocol):
     """A model lowered to a target in float; converted once, emitted often."""
 
     @property
     def ops(self) -> Sequence[Op]: ...
+
+    @property
+    def notes(self) -> Sequence[Note]:
+        """What was tried so far to make integers more accurate."""
+        ...
 
     def emit(self, plan: Plan, out: Path) -> Artifact:
         """Write the artifact for a plan into the empty folder ``out``. Calibrates at most once, when first needed."""

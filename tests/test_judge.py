@@ -14,6 +14,7 @@ from edgepack.errors import GateError, ModelError, UsageError
 from edgepack.events import Event, StepEnded, Warned
 from edgepack.judge import Judge, Judged, Reference
 from edgepack.parity import parse_gate
+from edgepack.precision.notes import Note
 from edgepack.records import Records, RecordWriter
 from edgepack.samples import SampleSet
 from edgepack.spec import AUTO, Arrays, Asked, Precision, Signature
@@ -41,6 +42,7 @@ class Products:
     host_backends: tuple[str, ...] = ("fast", "slow")
     broken: Mapping[str, str | float] = field(default_factory=dict)
     opened: list[str] = field(default_factory=list)
+    notes: tuple[Note, ...] = ()
 
     @property
     def ops(self) -> list[Op]:

@@ -62,7 +62,7 @@ def layer_chart(
     red = np.isin(np.arange(len(values)), marked)
     size = min(6.5, max(3.0, width / len(values) / 2))
 
-    with _axes(width, 280, left=34, bottom=40, top=24) as (figure, axes):
+    with quiet_axes(width, 280, left=34, bottom=40, top=24) as (figure, axes):
         axes.set_xlim(0.5, len(values) + 0.5)
         axes.set_ylim(low - 0.12 * (high - low), high)
         axes.plot(places, values, color=ACCENT, alpha=0.45, lw=1, clip_on=False, zorder=1.5)
@@ -74,7 +74,7 @@ def layer_chart(
             _dots(axes, places[chosen & ~filled], values[chosen & ~filled], SURFACE, dot - 1)
         _numbers(axes, [(places[index], values[index]) for index in marked], (len(values) / width) * 13)
         _titles(axes, "layer, from input to output", "SQNR in dB; higher is better")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def scatter_chart(original: Array, artifact: Array) -> str:
@@ -87,13 +87,13 @@ def scatter_chart(original: Array, artifact: Array) -> str:
     pad = (high - low) * 0.04 or abs(high) * 0.04 or 1.0
     low, high = low - pad, high + pad
 
-    with _axes(340, 340, left=46, bottom=40, top=24) as (figure, axes):
+    with quiet_axes(340, 340, left=46, bottom=40, top=24) as (figure, axes):
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
         axes.plot((low, high), (low, high), color=MUTED, lw=1, dashes=(4, 3), clip_on=False, zorder=1.5)
         _dots(axes, x, y, ACCENT, 3.2)
         _titles(axes, "original", "this bundle")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def front_chart(
@@ -111,7 +111,7 @@ def front_chart(
     kilobytes, met = np.asarray(sizes, np.float64) / 1000, np.asarray(passed, bool)
     right = 1.05 * float(kilobytes.max())
 
-    with _axes(width, 260, left=34, bottom=40, top=24) as (figure, axes):
+    with quiet_axes(width, 260, left=34, bottom=40, top=24) as (figure, axes):
         axes.set_xlim(0, right)
         axes.set_ylim(low - 0.12 * (high - low), high)
         axes.set_yticks(np.arange(low, high + 1, STEP_DB))
@@ -121,7 +121,7 @@ def front_chart(
             _dots(axes, x[None][~met[place, None]], y[None][~met[place, None]], SURFACE, 4)
         _numbers(axes, list(zip(kilobytes, values, strict=True)), right / width * 13)
         _titles(axes, "kB; to the left is smaller", "SQNR in dB, on calibration samples; higher is better")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def latency_chart(rounds: Sequence[Sequence[float]], strong: Sequence[bool], width: int) -> str:
@@ -136,7 +136,7 @@ def latency_chart(rounds: Sequence[Sequence[float]], strong: Sequence[bool], wid
     high = 1.1 * max(float(np.percentile(each, 90)) for each in series)
     unit, scale = next(each for each in LATENCY_UNITS if high * each[1] >= 1 or each is LATENCY_UNITS[-1])
 
-    with _axes(width, 64 + 40 * len(series), left=34, bottom=40, top=8) as (figure, axes):
+    with quiet_axes(width, 64 + 40 * len(series), left=34, bottom=40, top=8) as (figure, axes):
         axes.set_xlim(0, high * scale)
         axes.set_ylim(len(series) + 0.5, 0.5)
         axes.set_yticks(np.arange(1, len(series) + 1))
@@ -146,7 +146,7 @@ def latency_chart(rounds: Sequence[Sequence[float]], strong: Sequence[bool], wid
             middle = float(np.median(values))
             axes.plot((middle, middle), (row - 0.38, row + 0.38), color=color, lw=2.5, clip_on=False)
         axes.set_xlabel(f"{unit} a call; to the left is faster", color=MUTED, labelpad=5)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def curve_chart(
@@ -164,7 +164,7 @@ def curve_chart(
     """
     points = [point for each in series for point in each]
     lowest = min([original[1], *(y for _, y, _ in points)])
-    with _axes(width, 340, left=46, bottom=40, top=24) as (figure, axes):
+    with quiet_axes(width, 340, left=46, bottom=40, top=24) as (figure, axes):
         axes.set_xlim(0, 1.05 * max([original[0], *(x for x, _, _ in points)]))
         axes.set_ylim(max(0.0, lowest - 0.12 * (100 - lowest) - 1), 100.5)
         for line, dashes in zip(series, cycle(((1, 0), (5, 3), (1.5, 2.5), (6, 2, 1.5, 2))), strict=False):
@@ -178,7 +178,7 @@ def curve_chart(
                 _dots(axes, np.array([x]), np.array([y]), SURFACE, 3.6)
         _numbers(axes, [line[-1][:2] for line in series if line], 0.0)
         _titles(axes, "kB of the artifact, zipped; to the left is smaller", "agreement with the original, %")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def standalone(svg: str) -> str:
@@ -199,7 +199,7 @@ def _bounds(values: Array) -> tuple[float, float]:
 
 
 @contextmanager
-def _axes(width: int, height: int, left: int, bottom: int, top: int) -> Iterator[tuple[Figure, Axes]]:
+def quiet_axes(width: int, height: int, left: int, bottom: int, top: int) -> Iterator[tuple[Figure, Axes]]:
     """A quiet pair of axes, sizes in CSS pixels: horizontal and vertical hairlines, no ticks, no frame."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -263,7 +263,7 @@ def _numbers(axes: Axes, points: list[tuple[float, float]], near: float) -> None
         )
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
     """The figure as an ``<svg>`` that takes its colours and font from the page and leaves the page's alone."""
     buffer = StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

@@ -21,7 +21,7 @@ from ..project import Project
 from ..registry import TargetInfo
 from ..spec import TensorSpec
 from ..target import Audit, AuditOp, Target
-from . import findings, front, kit, layers
+from . import explain, findings, front, kit, layers
 from .command import command_line
 from .manifest import (
     AudioEntry,
@@ -67,9 +67,12 @@ def fill(
         (out / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
     shipped = _write_golden(reference, out / "golden")
     layers.write(judged.runner, next(iter(reference.samples.held_back)), out)
-    manifest = _manifest(project, info, reference, judged, scores, labels, shipped)
+    errors = explain.layers(target, judged, reference.samples.held_back)
+    manifest = _manifest(project, info, reference, judged, scores, labels, shipped).model_copy(
+        update={"layers": explain.entries(errors), "remedies": explain.remedies(judged)}
+    )
     manifest = manifest.model_copy(update={"download": kit.write(target, manifest, out)})
-    told = findings.gather(project, manifest, reference, judged)
+    told = findings.gather(project, manifest, reference, judged, errors)
     rewrite(out, told, manifest)
     return told
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..parity import MAX_DB
 from ..project import Project
 from ..spec import Array
 from .manifest import Manifest
-from .report import LayerError, Picture, Prediction, Report, Scatter
+from .ranked import LayerError
+from .report import Picture, Prediction, Report, Scatter
 
 if TYPE_CHECKING:
     from ..judge import Judged, Reference
@@ -24,13 +23,15 @@ PICTURES = 6
 TOP = 3
 
 
-def gather(project: Project, manifest: Manifest, reference: Reference, judged: Judged) -> Report:
+def gather(
+    project: Project, manifest: Manifest, reference: Reference, judged: Judged, layers: tuple[LayerError, ...]
+) -> Report:
     """All that the report tells; asks the artifact again for what it draws."""
     return Report(
         manifest=manifest,
         audit=judged.audit,
         sizes=_sizes(project, judged),
-        layers=_layers(judged),
+        layers=layers,
         scatters=_scatters(reference, judged),
         pictures=_pictures(manifest, reference, judged),
     )
@@ -46,20 +47,6 @@ def _sizes(project: Project, judged: Judged) -> tuple[tuple[str, int], ...]:
         sizes.append((f"float32 {judged.float32.main.name}", judged.float32.bytes))
     sizes.append((f"this bundle's {judged.artifact.main.name}", judged.artifact.bytes))
     return tuple(sizes)
-
-
-def _layers(judged: Judged) -> tuple[LayerError, ...]:
-    ops = {op.name: op for op in judged.audit.ops}
-    return tuple(
-        LayerError(
-            layer.name,
-            ops[layer.name].kind,
-            ops[layer.name].precision,
-            math.inf if layer.sqnr_db >= MAX_DB else layer.sqnr_db,
-        )
-        for layer in judged.layers
-        if layer.name in ops
-    )
 
 
 def _scatters(reference: Reference, judged: Judged) -> tuple[Scatter, ...]:

@@ -157,6 +157,24 @@ class AuditEntry(Frozen):
     requires: dict[str, str] = {}
 
 
+class LayerEntry(Frozen):
+    """How far a layer's result is from that of the float32 artifact, and what is known about why.
+
+    Attributes:
+        sqnr_db: 300 where there is no error.
+        rounding_db: what storing its exact values would leave, of all or of the median channel; null where they are float.
+        cause, remedy: in words, of the few layers that matter most.
+    """
+
+    op: str
+    kind: str
+    precision: str
+    sqnr_db: float
+    rounding_db: float | None = None
+    cause: str = ""
+    remedy: str = ""
+
+
 class PointEntry(Frozen):
     """A plan that a search tried, by its name; its SQNR is the least of all outputs', on calibration samples."""
 
@@ -212,6 +230,8 @@ class Manifest(Frozen):
 
     Attributes:
         runtime: which of the target's runtimes; empty for its own.
+        layers: in the order of the graph; empty for float32, and where the artifact cannot be looked into.
+        remedies: what was tried for the accuracy of its integers, and what it gave, in words.
         metrics: of the task, by name, in the runtime on the building machine.
         parity: by device; a further backend of the same device is ``DEVICE/BACKEND``.
         agreements: of every pair of targets that were built together.
@@ -233,6 +253,8 @@ class Manifest(Frozen):
     processing: tuple[ProcessingEntry, ...] = ()
     compression: dict[str, float] = {}
     search: SearchEntry | None = None
+    layers: tuple[LayerEntry, ...] = ()
+    remedies: tuple[str, ...] = ()
     audit: AuditEntry
     gate: GateEntry
     parity: dict[str, ParityEntry]

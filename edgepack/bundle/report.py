@@ -16,10 +16,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from ..parity import MAX_DB
+from ..precision.causes import Values, Weights
 from ..spec import Array, Precision
 from ..target import Audit
 from . import charts, front, smaller
+from .histogram import histogram
 from .manifest import Manifest, TensorEntry
+from .ranked import LayerError, Ranked, steepest_fall, worst_layers
 
 # A report stays well below 2 MB, whatever it is given.
 MAX_PICTURES, MAX_SCATTERS, MAX_TEXT = 8, 6, 2000
@@ -58,16 +61,6 @@ CLOSER = {
 CALIBRATION_TIP = ("--calibration", "with more samples, like real use: ranges it did not see are cut off.")
 COMPRESSION_TIP = ("", "Ask for less compression: edgepack compress --curve shows what the gate allows.")
 GATE_TIP = ("--gate", "with lower thresholds, if the parity below is good enough for the app.")
-
-
-@dataclass(frozen=True)
-class LayerError:
-    """How far a layer of the artifact is from that of the float32 artifact."""
-
-    name: str
-    kind: str
-    precision: str
-    sqnr_db: float
 
 
 @dataclass(frozen=True)
@@ -115,20 +108,6 @@ class Report:
     pictures: tuple[Picture, ...] = ()
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """A layer, its place in the graph (from 1) and the SQNR of the layer before it."""
-
-    layer: LayerError
-    place: int
-    before_db: float | None
-
-    @property
-    def fall_db(self) -> float:
-        """What it loses against the layer before it; all above 40 dB (1 % error) counts as good alike."""
-        return min(40.0, math.inf if self.before_db is None else self.before_db) - self.layer.sqnr_db
-
-
 def render(report: Report) -> str:
     """The page. The same report gives the same bytes."""
     worst = worst_layers(report.layers)
@@ -144,6 +123,11 @@ def render(report: Report) -> str:
         asked=smaller.asked(report.manifest.compression),
         ran=[device for device, entry in report.manifest.parity.items() if not entry.error],
         layer_charts=_layer_charts(report.layers, worst),
+        explained=[
+            (place, layer, *_histograms(layer.values, layer.weights))
+            for place, layer in enumerate(report.layers, 1)
+            if layer.values is not None
+        ],
         front_charts=front.charts_of(report.manifest.search),
         scatters=[(scatter.output, _scatter_chart(scatter)) for scatter in report.scatters[:MAX_SCATTERS]],
         pictures=[(picture, *_data_url(picture.pixels)) for picture in report.pictures[:MAX_PICTURES]],
@@ -167,24 +151,16 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        db=_db, size=_size, number=_number, score=_score, real=_real, shape=_shape, parts=_parts
+        sentence=_sentence,
+        db=_db,
+        size=_size,
+        number=_number,
+        score=_score,
+        real=_real,
+        shape=_shape,
+        parts=_parts,
     )
     return environment.get_template(name)
-
-
-def worst_layers(layers: tuple[LayerError, ...], count: int = 10) -> tuple[Ranked, ...]:
-    """The layers with the lowest SQNR, lowest first; those without error are not among them."""
-    before = (None, *(layer.sqnr_db for layer in layers))
-    ranked = (Ranked(layer, place, before[place - 1]) for place, layer in enumerate(layers, 1))
-    inexact = (item for item in ranked if item.layer.sqnr_db < math.inf)
-    return tuple(sorted(inexact, key=lambda item: item.layer.sqnr_db)[:count])
-
-
-def steepest_fall(layers: tuple[LayerError, ...]) -> Ranked | None:
-    """The layer that loses most against the one before it, if that is 6 dB (twice the error) or more: errors add up
-    along the graph, so the lowest layers are often the last ones and the victims of an earlier one."""
-    steepest = max(worst_layers(layers, len(layers)), key=lambda item: item.fall_db, default=None)
-    return steepest if steepest and steepest.fall_db >= 6 else None
 
 
 def advice(manifest: Manifest) -> tuple[tuple[str, str], ...]:
@@ -214,6 +190,15 @@ def _layer_charts(layers: tuple[LayerError, ...], worst: tuple[Ranked, ...]) -> 
     return tuple(
         (name, Markup(charts.layer_chart(values, filled, marked, width))) for name, width in charts.WIDTHS
     )
+
+
+def _histograms(values: Values, weights: Weights | None) -> tuple[Markup, Markup | None]:
+    """Of a layer's output and, where they are integers, its weights."""
+    output = histogram(values.bars, (values.low, values.high), values.limits)
+    if weights is None or not weights.bars:
+        return Markup(output), None
+    half = weights.steps / 2
+    return Markup(output), Markup(histogram(weights.bars, (-half, half), None))
 
 
 def _scatter_chart(scatter: Scatter) -> Markup:
@@ -247,6 +232,11 @@ def _clean(value: object) -> object:
 def _parts(name: str) -> Markup:
     """A long name, escaped, that breaks where its parts end."""
     return Markup(re.sub(r"(?<=[/:;])", "<wbr>", str(escape(_clean(name)))))
+
+
+def _sentence(text: str) -> str:
+    """As it is, but for a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _minus(text: str) -> str:

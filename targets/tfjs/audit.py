@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgepack.errors import UsageError
 from edgepack.spec import Signature, TensorSpec
 from edgepack.target import Audit, AuditOp
+
+Held = TypeVar("Held")
 
 MAX_JSON = 512 * 1024 * 1024
 MAX_VALUES = 2**40
@@ -76,7 +78,7 @@ def audit(path: Path) -> Audit:
     model = _read(path)
     try:
         weights = _weights(model["weightsManifest"], path.parent)
-        nodes = _nodes(model["modelTopology"])
+        nodes = nodes_of(model["modelTopology"])
         signature = _signature(model, nodes)
         ops = tuple(_ops(nodes, weights))
     except _DAMAGE as error:
@@ -146,7 +148,7 @@ def _size(folder: Path, path: str) -> int:
     return file.stat().st_size
 
 
-def _nodes(topology: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def nodes_of(topology: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     functions = topology.get("library", {}).get("function", [])
     every = [*topology["node"], *(node for function in functions for node in function.get("nodeDef", []))]
     return {str(node["name"]): node for node in every if isinstance(node["op"], str)}
@@ -185,15 +187,23 @@ def _ops(nodes: Mapping[str, Mapping[str, Any]], weights: Mapping[str, Weight]) 
     for name, node in nodes.items():
         if node["op"] in NO_OPS:
             continue
-        own = {} if node["op"] in CARRIERS else _own_weights(node, nodes, weights)
+        own = {} if node["op"] in CARRIERS else own_weights(node, nodes, weights)
         size = sum(weight.bytes for key, weight in own.items() if key not in counted)
         counted.update(own)
-        yield AuditOp(name, node["op"], _precision(node, own.values()), size)
+        yield AuditOp(
+            name, node["op"], _precision(node, own.values()), size, reads=tuple(_reads(node, nodes))
+        )
 
 
-def _own_weights(
-    node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], weights: Mapping[str, Weight]
-) -> dict[str, Weight]:
+def _reads(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, None]:
+    """The ops whose results a node reads, each once."""
+    names = (_node_of(tensor) for tensor in node.get("input", []))
+    return dict.fromkeys(name for name in names if name in nodes and nodes[name]["op"] not in NO_OPS)
+
+
+def own_weights(
+    node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], weights: Mapping[str, Held]
+) -> dict[str, Held]:
     """The weights that an op reads, directly or into a loop."""
     found = {}
     for tensor in node.get("input", []):

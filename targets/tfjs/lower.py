@@ -65,6 +65,8 @@ def _check_size(frozen: Frozen) -> None:
 class TFJSLowering:
     """See edgepack.target.Lowering. What a plan chooses is how weights are stored; all computing is in float."""
 
+    notes = ()
+
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._readers = _weights_by_op(graph)

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,10 +16,12 @@ import numpy as np
 
 from edgepack.errors import ModelError
 from edgepack.meter import PeakMemory
+from edgepack.precision.causes import Stored
 from edgepack.spec import Array, Arrays, Signature, TensorSpec
 from edgepack.target import Artifact
 
 from .node import Node, runtime_files
+from .stored import stored
 
 SCRIPT = Path(__file__).with_name("runtime") / "run.mjs"
 
@@ -91,7 +93,7 @@ class NodeRunner:
             raise ModelError(f"{artifact.main} cannot be read: {error}", "Build the bundle again.") from error
         self.signature = read_signature(model)
         _check_shards(model, artifact)
-        self._backend = backend
+        self._backend, self._model, self._folder = backend, model, artifact.folder
         self.runtime, self.threads = f"TensorFlow.js on Node, {backend}", 1  # its threads are for pages
         # a file, not a pipe: nobody would drain it while a long answer is read; _end() closes it
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
@@ -118,6 +120,10 @@ class NodeRunner:
     def layers(self, inputs: Arrays) -> dict[str, Array]:
         """The float output of every op, by its name in the graph, in the graph's order."""
         return self._ask("layers", inputs)
+
+    def stored(self, inputs: Arrays, weighed: Collection[str] = ()) -> Mapping[str, Stored]:
+        """See stored.stored; the files tell, whatever the inputs."""
+        return stored(self._model, self._folder, weighed)
 
     def time(self, inputs: Arrays, calls: int) -> list[float]:
         """Seconds of each call, by Node's clock. Raises ModelError."""

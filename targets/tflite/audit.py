@@ -28,7 +28,8 @@ def _audit(view: ModelView) -> Audit:
             tensors[dtype] += 1
             weights[dtype] += view.data_bytes(number, index)
     dequantized = _dequantized_weights(view)
-    ops = tuple(_op(view, op, dequantized) for op in view.ops)
+    makers = _makers(view)
+    ops = tuple(_op(view, op, dequantized, makers) for op in view.ops)
     signature = view.signature
     boundary = {spec.dtype for spec in (*signature.inputs, *signature.outputs)}
     has_floats = any(dtype in FLOATS for op in view.ops for dtype in _dtypes(view, op))
@@ -56,10 +57,26 @@ def _dequantized_weights(view: ModelView) -> dict[tuple[int, int], str]:
     }
 
 
-def _op(view: ModelView, op: OpView, dequantized: dict[tuple[int, int], str]) -> AuditOp:
+def _makers(view: ModelView) -> dict[tuple[int, int], str]:
+    """By tensor, the op that computed it; what is only converted has its maker before that."""
+    found: dict[tuple[int, int], str] = {}
+    for op in view.ops:
+        before = found.get((op.subgraph, op.inputs[0])) if op.inputs else None
+        name = before if op.kind in CONVERSIONS else op.name
+        found |= {(op.subgraph, index): name for index in op.outputs if name is not None}
+    return found
+
+
+def _op(
+    view: ModelView,
+    op: OpView,
+    dequantized: dict[tuple[int, int], str],
+    makers: dict[tuple[int, int], str],
+) -> AuditOp:
     precision = _precision(view, op, dequantized)
     size = sum(view.data_bytes(op.subgraph, index) for index in op.constants)
-    return AuditOp(op.name, op.kind, precision, size, _reason(view, op, precision))
+    reads = dict.fromkeys(makers[key] for index in op.inputs if (key := (op.subgraph, index)) in makers)
+    return AuditOp(op.name, op.kind, precision, size, _reason(view, op, precision), tuple(reads))
 
 
 def _precision(view: ModelView, op: OpView, dequantized: dict[tuple[int, int], str]) -> str:

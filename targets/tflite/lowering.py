@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class TFLiteLowering:
                 )
                 found, notes = improve(State(self._float32, self._ranges), workshop, improving)
             self._improved[precision] = found
-            self.notes += notes
+            self.notes += [replace(note, precision=precision.value) for note in notes]
         return self._improved[precision]
 
     @cached_property

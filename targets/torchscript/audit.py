@@ -50,10 +50,12 @@ class Value:
     Attributes:
         form: ``float``, ``int8`` or ``integer``.
         stored: the constants in it.
+        made: the op that it comes from, past conversions.
     """
 
     form: str
     stored: tuple[Tensor, ...] = ()
+    made: str = ""
 
 
 def audit(data: bytes) -> Audit:
@@ -145,7 +147,10 @@ def _described(call: Call, name: str, counted: set[str]) -> tuple[AuditOp, Value
         "float32": f"{call.kind} was left in float",
         "int8_dynamic": "its weights are int8; its input is scaled anew each time",
     }.get(precision, "")
-    return AuditOp(name, call.kind, precision, sum(each.bytes for each in stored), reason), Value(form)
+    reads = tuple(dict.fromkeys(value.made for value in values if value.made))
+    made = name if name and precision != "convert" else "".join(reads[:1])
+    op = AuditOp(name, call.kind, precision, sum(each.bytes for each in stored), reason, reads)
+    return op, Value(form, made=made)
 
 
 def _values(args: Iterable[Any]) -> Iterable[Value]:
@@ -183,5 +188,7 @@ def _merged(ops: Sequence[AuditOp]) -> Iterable[AuditOp]:
     merged: dict[str, AuditOp] = {}
     for op in ops:
         known = merged.get(op.name)
-        merged[op.name] = replace(known, bytes=known.bytes + op.bytes) if known else op
+        reads = tuple(each for each in op.reads if each != op.name)
+        own = replace(op, reads=reads)
+        merged[op.name] = replace(known, bytes=known.bytes + op.bytes) if known else own
     return merged.values()

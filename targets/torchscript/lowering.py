@@ -44,6 +44,8 @@ def lower(program: Program, calibration: Samples) -> Lowering:
 class TorchScriptLowering:
     """See edgepack.target.Lowering."""
 
+    notes = ()
+
     def __init__(self, module: GraphModule, signature: Signature, calibration: Samples) -> None:
         self._module = module
         self._signature = signature

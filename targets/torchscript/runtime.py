@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -16,12 +16,14 @@ from torch.jit.mobile import _load_for_lite_interpreter
 
 from edgepack.errors import MissingToolError, ModelError, UsageError
 from edgepack.meter import PeakMemory, timed
+from edgepack.precision.causes import Stored
 from edgepack.spec import Array, Arrays, Signature
 from edgepack.target import Artifact
 
 from .archive import Archive, mistrust, read
 from .audit import op_names, read_signature
 from .machine import Call, check, is_straight, run, walk
+from .stored import stored
 
 ENGINE = "qnnpack"
 
@@ -75,28 +77,42 @@ class LiteRunner:
 
         Empty for a file with branches, or without the code that only torch.jit.load reads.
         """
+        found: dict[str, Array] = {}
+
+        def see(name: str, call: Call, made: torch.Tensor) -> None:
+            if (made.is_quantized or made.is_floating_point()) and made.numel():
+                found[name] = _real(made)
+
+        self._follow(inputs, see)
+        return found
+
+    def stored(self, inputs: Arrays, weighed: Collection[str] = ()) -> Mapping[str, Stored]:
+        """See stored.stored; empty where ``layers`` is."""
+        found: dict[str, Stored] = {}
+
+        def see(name: str, call: Call, made: torch.Tensor) -> None:
+            found[name] = stored(call, made, found.get(name), name in weighed)
+
+        self._follow(inputs, see)
+        return found
+
+    def _follow(self, inputs: Arrays, see: Callable[[str, Call, torch.Tensor], None]) -> None:
+        """Run the bytecode and show the first result of every named op that gives tensors."""
         method = self._archive.forward
         names = op_names(self._archive)
         if not is_straight(method) or not self._load_attributes():
-            return {}
-        found: dict[str, Array] = {}
+            return
 
         def compute(call: Call) -> Sequence[Any]:
             made = run(call)
             name = names[call.number]
-            is_value = (
-                name
-                and made
-                and isinstance(made[0], torch.Tensor)
-                and not name.endswith((".quantize", ".dequantize"))
-            )
-            if is_value and (made[0].is_quantized or made[0].is_floating_point()) and made[0].numel():
-                found[name] = _real(made[0])
+            is_value = name and made and isinstance(made[0], torch.Tensor)
+            if is_value and not name.endswith((".quantize", ".dequantize")):
+                see(name, call, made[0])
             return made
 
         with torch.inference_mode(), qnnpack(), _failing("run"):
             walk(method, _tensors(self.signature, inputs), self._attributes or (), compute)
-        return found
 
     def _load_attributes(self) -> bool:
         if self._attributes is None:

@@ -81,6 +81,8 @@ def _dynamic(module: torch.nn.Module) -> torch.nn.Module:
 class ScriptedLowering:
     """See edgepack.target.Lowering. Weights of linear and recurrent layers can be int8, all of them or none."""
 
+    notes = ()
+
     def __init__(self, program: Program, scripted: Any) -> None:
         self._program = program
         self._scripted = scripted

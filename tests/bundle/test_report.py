@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from edgepack.bundle.histogram import histogram
 from edgepack.bundle.manifest import (
     AuditEntry,
     GateEntry,
@@ -24,24 +25,23 @@ from edgepack.bundle.manifest import (
     SourceEntry,
     TensorEntry,
 )
-from edgepack.bundle.report import (
-    LayerError,
-    Picture,
-    Prediction,
-    Report,
-    Scatter,
-    render,
-    steepest_fall,
-    worst_layers,
-)
+from edgepack.bundle.ranked import LayerError, steepest_fall, worst_layers
+from edgepack.bundle.report import Picture, Prediction, Report, Scatter, render
 from edgepack.parity import MAX_DB
+from edgepack.precision.causes import Values, Weights
 from edgepack.spec import Signature
 from edgepack.target import Audit, AuditOp
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}$\\frac$\x00\ud800"
 EVENT = re.compile(r"^on|^srcdoc$|^formaction$")
-TAGS = """html head meta title style body header main footer section nav h1 h2 h3 p ul li dl div dt dd a small strong
+TAGS = """html head meta title style body header main footer section nav h1 h2 h3 h4 p ul li dl div dt dd a small strong
     code pre bdi span table caption thead tbody tr th td figure figcaption img svg g path text wbr"""
+
+
+VALUES = Values(
+    -530, 581, 282, 5, 1.2, (3, 0, 9), (-626.0, 687.0), 5.172, -7, 256, 179, 180, 0.013, 15.2, 8.1
+)
+WEIGHTS = Weights(48.6, 297, (1, 2, 3), 197, 256)
 
 
 def make_layers(
@@ -54,6 +54,13 @@ def make_layers(
         )
         for i in range(count)
     )
+
+
+def explained(layers: tuple[LayerError, ...]) -> tuple[LayerError, ...]:
+    """The layers, the fifth with all that can be known of it."""
+    name = layers[4].name
+    told = replace(layers[4], cause=f"because of {name}", remedy=name, values=VALUES, weights=WEIGHTS)
+    return (*layers[:4], told, *layers[5:])
 
 
 def make_report(precision: str = "int8", passed: bool = True, text: str = "probabilities") -> Report:
@@ -140,7 +147,9 @@ def make_report(precision: str = "int8", passed: bool = True, text: str = "proba
             ops, Signature((), ()), {"int8": 9}, {"int8": 1_450_000, "int32": 9_000}, False, {text: "2"}
         ),
         sizes=(("flowers.keras", 9_400_000), (f"{text} .tflite", 8_900_000), ("model.tflite", 2_400_000)),
-        layers=make_layers(name=text.replace("{", "").replace("}", "") + "_{}", precision=precision),
+        layers=explained(
+            make_layers(name=text.replace("{", "").replace("}", "") + "_{}", precision=precision)
+        ),
         scatters=(Scatter(text, values, values + rng.normal(0, 0.05, 2000)),),
         pictures=(
             Picture(
@@ -325,3 +334,20 @@ def test_steepest_fall_is_the_culprit_not_the_victim() -> None:
     assert fall is not None
     assert fall.layer.name == "3"
     assert steepest_fall(layers[:3]) is None
+
+
+def test_an_explained_layer_has_its_cause_its_remedy_and_its_histograms() -> None:
+    text = Page(render(make_report())).text
+    assert "Because of probabilities_4." in text
+    assert "in steps of 5.172, zero at -7. Of 256 steps 179 occur; 1.3 % of the values are cut off" in text
+    assert "197 of 256 steps occur; they keep 48.6 dB" in text
+    assert "<h3>Why" not in render(replace(make_report(), layers=()))
+
+
+def test_a_histogram_of_one_value_can_be_drawn() -> None:
+    assert histogram((0, 5, 0), (2.0, 2.0), None).startswith("<svg")
+    assert histogram((1, 5, 0), (0.0, 2.0), (-1.0, 3.0)) == histogram((1, 5, 0), (0.0, 2.0), (-1.0, 3.0))
+
+
+def test_float_islands_are_told_with_what_they_hold() -> None:
+    assert "They are 1 of 3 ops, and hold 0 B of the 1.45 MB of constants" in Page(render(make_report())).text

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgepack.errors import ModelError
 from edgepack.parity import parse_gate
+from edgepack.precision.notes import Note
 from edgepack.precision.plan import level
 from edgepack.precision.search import Search
 from edgepack.precision.trials import Trials
@@ -40,6 +41,7 @@ class Noisy:
     drown: Mapping[str, frozenset[Precision]] = field(default_factory=dict)
     refuses: Precision | None = None
     emitted: list[Plan] = field(default_factory=list)
+    notes: Sequence[Note] = ()
 
     def emit(self, plan: Plan, out: Path) -> Artifact:
         self.emitted.append(plan)

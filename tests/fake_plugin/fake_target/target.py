@@ -6,12 +6,16 @@ from time import perf_counter
 import numpy as np
 
 from edgepack.meter import PeakMemory, timed
+from edgepack.precision.causes import Stored
+from edgepack.precision.notes import Note
 from edgepack.quantization import dequantize, quantize
 from edgepack.spec import Precision, Quantization, Signature, TensorSpec
 from edgepack.target import Artifact, Audit, AuditOp, File, Op
 
 
 class Lowering:
+    notes = (Note("", "hope", 20.0, 21.0, kept=True, precision=Precision.INT8),)
+
     def __init__(self, model, calibration, workdir):
         self.weights, both = model.form("numpy"), frozenset({Precision.INT8, Precision.FLOAT32})
         self.ops = [Op(name, "DENSE", weight.nbytes, both) for name, weight in self.weights.items()]
@@ -33,8 +37,8 @@ class Lowering:
 
 class Runner:
     def __init__(self, artifact, backend=""):
-        table, self.stored = json.loads(artifact.main.read_text()), np.load(artifact.folder / "weights.npz")
-        self.weights = {name: np.float32(step) * self.stored[name] for name, step in table["steps"].items()}
+        table, self.held = json.loads(artifact.main.read_text()), np.load(artifact.folder / "weights.npz")
+        self.weights = {name: np.float32(step) * self.held[name] for name, step in table["steps"].items()}
         self.dtype, (taken, given) = "int8" if table["io"] else "float32", table["ends"]
         scales = [Quantization(scale, 0) for scale in table["io"]] if table["io"] else [None, None]
         ends = (
@@ -49,6 +53,13 @@ class Runner:
         (spec,) = self.signature.inputs
         x = dequantize(quantize(inputs[spec.name], spec), spec.quantization).reshape(1, -1)
         return {name: (x := np.tanh(x @ weight)) for name, weight in self.weights.items()}
+
+    def stored(self, inputs, weighed=()):
+        held = {name: each.T for name, each in self.held.items() if name in weighed}
+        return {
+            name: Stored(None, -1, self.weights[name].T, each if each.dtype == np.int8 else None)
+            for name, each in held.items()
+        }
 
     def __call__(self, inputs):
         made = self.layers(inputs)
@@ -73,7 +84,7 @@ class Fake:
 
     def audit(self, artifact):
         run = Runner(artifact)
-        stored = [(name, run.stored[name]) for name in run.weights]
+        stored = [(name, run.held[name]) for name in run.weights]
         ops = tuple(AuditOp(name, "DENSE", str(each.dtype), each.nbytes) for name, each in stored)
         size = {
             dtype: sum(op.bytes for op in ops if op.precision == dtype)
