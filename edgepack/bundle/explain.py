@@ -39,15 +39,14 @@ def layers(target: Target, judged: Judged, held_back: Iterable[Arrays]) -> tuple
     samples = list(islice(held_back, SAMPLES))
     float32 = target.open(judged.float32, judged.rows[0].backend)
     rounded = dict(_rounded(float32, samples[0], judged.runner.stored(samples[0])))
-    found = tuple(_layer(ops[layer.name], layer.sqnr_db, rounded.get(layer.name)) for layer in compared)
+    measured = {layer.name: layer.sqnr_db for layer in compared}
+    found = tuple(_layer(ops[name], measured, rounded.get(name)) for name in measured)
     wanted = {found[place].name: place for place in chosen(found)}
     seen = _seen(float32, samples, wanted)
     stored, original = (runner.stored(samples[0], wanted) for runner in (judged.runner, float32))
     explained = {
         place: replace(
-            _explained(
-                found[place], seen[name], stored.get(name), original.get(name), _before(ops[name], found)
-            ),
+            _explained(found[place], seen[name], stored.get(name), original.get(name)),
             remedy=_remedy(ops[name], stored.get(name), judged.notes),
         )
         for name, place in wanted.items()
@@ -56,14 +55,10 @@ def layers(target: Target, judged: Judged, held_back: Iterable[Arrays]) -> tuple
     return tuple(explained.get(place, layer) for place, layer in enumerate(found))
 
 
-def _before(op: AuditOp, layers: Iterable[LayerError]) -> float | None:
-    """The SQNR of what an op reads, the least of several; None where nothing that was compared."""
-    return min((layer.sqnr_db for layer in layers if layer.name in op.reads), default=None)
-
-
-def _layer(op: AuditOp, sqnr_db: float, rounding_db: float | None) -> LayerError:
-    exact = math.inf if sqnr_db >= MAX_DB else sqnr_db
-    return LayerError(op.name, op.kind, op.precision, exact, rounding_db)
+def _layer(op: AuditOp, measured: Mapping[str, float], rounding_db: float | None) -> LayerError:
+    exact = math.inf if measured[op.name] >= MAX_DB else measured[op.name]
+    before_db = min((measured[name] for name in op.reads if name in measured), default=None)
+    return LayerError(op.name, op.kind, op.precision, exact, rounding_db, before_db)
 
 
 def _rounded(float32: Runner, inputs: Arrays, stored: Mapping[str, Stored]) -> Iterator[tuple[str, float]]:
@@ -88,13 +83,13 @@ def _seen(float32: Runner, samples: Iterable[Arrays], wanted: Collection[str]) -
 
 
 def _explained(
-    layer: LayerError, values: Array, stored: Stored | None, original: Stored | None, before_db: float | None
+    layer: LayerError, values: Array, stored: Stored | None, original: Stored | None
 ) -> LayerError:
     """A layer with what its values and weights are like, and why it errs."""
     stored = stored or Stored()
     seen = causes.look(values, stored)
     weights = causes.weigh(original.weights, stored) if original and original.weights is not None else None
-    told = causes.cause(seen, weights, layer.sqnr_db, before_db)
+    told = causes.cause(seen, weights, layer.sqnr_db, layer.before_db)
     return replace(layer, cause=told, values=seen, weights=weights)
 
 

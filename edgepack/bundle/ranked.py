@@ -16,6 +16,7 @@ class LayerError:
 
     Attributes:
         rounding_db: the SQNR that rounding its exact values would leave; None for floats.
+        before_db: the SQNR of what it reads, the least of several; None where nothing that was compared.
         cause, remedy: in words, of the few that are explained; so are ``values`` and ``weights``.
     """
 
@@ -24,6 +25,7 @@ class LayerError:
     precision: str
     sqnr_db: float
     rounding_db: float | None = None
+    before_db: float | None = None
     cause: str = ""
     remedy: str = ""
     values: Values | None = None
@@ -62,10 +64,14 @@ def steepest_fall(layers: tuple[LayerError, ...]) -> Ranked | None:
 def chosen(layers: tuple[LayerError, ...], count: int = EXPLAINED) -> tuple[int, ...]:
     """The layers that are worth explaining, as indices in the order of the graph: where the error grows most, where rounding
     brings in most, and the lowest."""
-    steepest = steepest_fall(layers)
     rounded = [index for index, layer in enumerate(layers) if layer.rounding_db is not None]
     entering = sorted(rounded, key=lambda index: layers[index].rounding_db or 0.0)
-    first = [steepest.place - 1] if steepest else []
-    lowest = [item.place - 1 for item in worst_layers(layers)]
-    wanted = dict.fromkeys([*first, *lowest[:1], *entering[: count // 2], *lowest])
+    lowest = [item.place - 1 for item in worst_layers(layers, len(layers))]
+    falling = sorted(lowest, key=lambda index: _rise(layers[index]))
+    wanted = dict.fromkeys([*falling[:1], *lowest[:1], *entering[: count // 2], *falling])
     return tuple(sorted(list(wanted)[:count]))
+
+
+def _rise(layer: LayerError) -> float:
+    """What a layer gains against what it reads, negative where it loses; above 40 dB (1 % error) all counts as good alike."""
+    return layer.sqnr_db - min(40.0, math.inf if layer.before_db is None else layer.before_db)

@@ -125,3 +125,10 @@ def test_few_layers_are_explained_those_where_rounding_brings_most_in_among_them
     assert len(places) == 4
     assert {3, 19} <= set(places)
     assert list(places) == sorted(places)
+
+
+def test_victims_are_passed_over_for_those_that_lose_against_what_they_read() -> None:
+    layers = [LayerError(f"op{i}", "MATMUL", "float32", 20.0 - i / 100, before_db=20.0) for i in range(20)]
+    for guilty in (2, 5, 9):
+        layers[guilty] = replace(layers[guilty], before_db=35.0)
+    assert chosen(tuple(layers)) == (2, 5, 9, 19)
