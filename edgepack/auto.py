@@ -81,7 +81,7 @@ def _meets(bench: Workbench, budget: Budget, expected: Sequence[Arrays]) -> bool
     except ModelError:  # the method is not for this model; another may be
         return False
     looks = Lesson(judge.reference.samples.calibration, judge.reference.model.signature).looks
-    # what auto finds is no rougher
+    # what ships is no rougher
     precision = Precision.FLOAT32 if build.precision == AUTO else build.precision
-    plan = uniform_plan(judge.lowering, precision, bench.info.io(build.io))
+    plan = replace(uniform_plan(judge.lowering, precision, bench.info.io(build.io)), plain=True)
     return not judge.failures(plan, looks, expected)

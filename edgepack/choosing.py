@@ -6,7 +6,7 @@ Chosen on calibration samples; the held-back ones have to agree.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -73,8 +73,13 @@ class Chooser:
         return Search(self.judge.lowering, self.judge.offered, self.io, trials, thorough)
 
     def _as_asked(self, precision: Precision) -> Chosen:
-        """Every op in it; where it is weights that are stored in it, the fewest that the gate asks for a step up."""
+        """Every op in it, as accurate as the gate asks for; where it is weights that are stored in it, the fewest a step up."""
         plan = uniform_plan(self.judge.lowering, precision, self.io)
+        if precision in self.judge.lowering.improves:
+            plain = replace(plan, plain=True)
+            trial = self._attempt(plain)
+            if not trial.rows[0].failures:
+                return Chosen(plain, trial)
         trial = self._attempt(plan)
         ladder = stored_better(self.judge.lowering, plan)
         if not trial.rows[0].failures or not ladder.moves:

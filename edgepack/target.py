@@ -32,11 +32,13 @@ class Plan:
 
     Attributes:
         io: ``auto`` gives inputs and outputs the precision of the ops they touch; ``float`` keeps them float32.
+        plain: integers by the ranges that were seen and the nearest weights, where a lowering knows better but slower ways.
     """
 
     default: Precision
     ops: Mapping[str, Precision] = field(default_factory=dict)
     io: IO = "auto"
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,11 @@ class Lowering(Protocol):
 
     @property
     def ops(self) -> Sequence[Op]: ...
+
+    @property
+    def improves(self) -> frozenset[Precision]:
+        """The precisions whose integers are more accurate, and take longer to find, where a plan is not ``plain``."""
+        ...
 
     @property
     def notes(self) -> Sequence[Note]:

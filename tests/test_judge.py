@@ -43,6 +43,7 @@ class Products:
     broken: Mapping[str, str | float] = field(default_factory=dict)
     opened: list[str] = field(default_factory=list)
     notes: tuple[Note, ...] = ()
+    improves: frozenset[Precision] = frozenset()
 
     @property
     def ops(self) -> list[Op]:
@@ -202,6 +203,23 @@ def test_only_the_weights_that_need_it_are_stored_better(
 def test_when_better_storage_does_not_help_the_gate_still_refuses(judged: Callable[..., Judged]) -> None:
     products = Products({"op0": 1.0}, broken={"fast": 0.1})
     assert judged(products).failures
+
+
+class Improving(Products):
+    """Its integers are exact where they are not plain."""
+
+    def emit(self, plan: Plan, out: Path) -> Artifact:
+        exact = replace(plan, default=Precision.FLOAT32)
+        return super().emit(plan if plan.plain else exact, out)
+
+
+@pytest.mark.parametrize(("gate", "plain"), [("sqnr_db>=10", True), ("sqnr_db>=100", False)])
+def test_integers_are_improved_where_plain_ones_miss_the_gate(
+    judged: Callable[..., Judged], gate: str, plain: bool
+) -> None:
+    found = judged(Improving({"op0": 1.0}, improves=frozenset({Precision.INT8})), gate=gate)
+    assert found.failures == ()
+    assert found.plan == Plan(Precision.INT8, plain=plain)
 
 
 def test_auto_takes_the_smallest_that_meets_the_gate_and_tells_what_it_tried(

@@ -65,6 +65,7 @@ def _check_size(frozen: Frozen) -> None:
 class TFJSLowering:
     """See edgepack.target.Lowering. What a plan chooses is how weights are stored; all computing is in float."""
 
+    improves: frozenset[Precision] = frozenset()
     notes = ()
 
     def __init__(self, graph: Graph) -> None:

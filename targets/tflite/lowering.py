@@ -39,6 +39,7 @@ class TFLiteLowering:
         self._signature = signature
         self._calibration = calibration
         self._view = ModelView(float32)
+        self.improves = frozenset(STATIC)
         self._improved: dict[Precision, State] = {}
         self.notes: list[Note] = []
 
@@ -93,7 +94,8 @@ class TFLiteLowering:
         """Write ``model.tflite`` for a plan into ``out``."""
         static = [precision for precision in STATIC if precision in (plan.default, *plan.ops.values())]
         if static:
-            data = self._emit(self._best(static[0]), plan)
+            state = State(self._float32, self._ranges) if plan.plain else self._best(static[0])
+            data = self._emit(state, plan)
         elif plan.default == Precision.FLOAT32 and not plan.ops:
             data = self._float32
         else:

@@ -44,6 +44,7 @@ def lower(program: Program, calibration: Samples) -> Lowering:
 class TorchScriptLowering:
     """See edgepack.target.Lowering."""
 
+    improves: frozenset[Precision] = frozenset()
     notes = ()
 
     def __init__(self, module: GraphModule, signature: Signature, calibration: Samples) -> None:

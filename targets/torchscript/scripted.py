@@ -81,6 +81,7 @@ def _dynamic(module: torch.nn.Module) -> torch.nn.Module:
 class ScriptedLowering:
     """See edgepack.target.Lowering. Weights of linear and recurrent layers can be int8, all of them or none."""
 
+    improves: frozenset[Precision] = frozenset()
     notes = ()
 
     def __init__(self, program: Program, scripted: Any) -> None:

@@ -41,6 +41,7 @@ class Noisy:
     drown: Mapping[str, frozenset[Precision]] = field(default_factory=dict)
     refuses: Precision | None = None
     emitted: list[Plan] = field(default_factory=list)
+    improves: frozenset[Precision] = frozenset()
     notes: Sequence[Note] = ()
 
     def emit(self, plan: Plan, out: Path) -> Artifact:
