@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgepack.precision import equalise
+from edgepack.precision.rounding import is_coded
 from edgepack.spec import Array, Arrays
 
 from .channels import LAYERS, Group, groups
@@ -37,7 +38,7 @@ def equalised(data: bytes, samples: Iterable[Arrays]) -> tuple[bytes, dict[str, 
     The same file, and no scales, where nothing would help.
     """
     view = ModelView(data)
-    found = groups(view)
+    found = [each for each in groups(view) if not any(_is_coded(view, op) for op in each.readers)]
     held: dict[int, _Channels] = {index: _Channels() for group in found for index in group.tensors}
     observe(data, samples, held, lambda index, values: held[index].see(values))
     scales: dict[str, Array] = {}
@@ -47,6 +48,11 @@ def equalised(data: bytes, samples: Iterable[Arrays]) -> tuple[bytes, dict[str, 
             _apply(view, group, chosen)
             scales |= {view.tensor_name(0, index): chosen for index in group.tensors}
     return (write(view.model), scales) if scales else (data, {})
+
+
+def _is_coded(view: ModelView, op: OpView) -> bool:
+    """Whether a layer would lose its codebook if its inputs had scales of their own."""
+    return op.kind != "DEPTHWISE_CONV_2D" and is_coded(_rows(view, op).reshape(len(_rows(view, op)), -1))
 
 
 def _scales(view: ModelView, group: Group, held: dict[int, _Channels]) -> Array:

@@ -42,10 +42,12 @@ def emitted(bench, draw):
 
 @pytest.mark.parametrize("kinds", [*((kind,) for kind in LAYERS), EVERY], ids="-".join)
 def test_int8_has_the_bits_of_the_reference_kernels(emitted, kinds):
+    """But for softmax, which the two make up differently: a step of 2^-8."""
     artifact, runner, samples = emitted(kinds)
     answers, _ = play("microcontroller", artifact, runner, samples)
     for sample, answer in zip(samples, answers, strict=True):
-        np.testing.assert_array_equal(answer["y"], runner(sample)["y"])
+        step = 2**-8 if "softmax" in kinds else 0
+        np.testing.assert_allclose(answer["y"], runner(sample)["y"], rtol=0, atol=step)
 
 
 @pytest.mark.parametrize("precision", ["float32", "int16x8"])
