@@ -85,7 +85,7 @@ def choose(
     reading = [layer for layer in student.layers if any(layer.name in each.columns for each in groups)]
     moments = seen(student, reading, samples, more)
     problems = {
-        layer.name: sensitivity.problem(layer, student.weight(layer.name), moments[layer.name])
+        layer.name: sensitivity.problem(layer, student.weight(layer.name), moments[layer.name], whole=True)
         for layer in reading
     }
     taught = [student(inputs) for inputs in looks]

@@ -67,7 +67,8 @@ def shrink(
         layer, amount = layers[name], amounts[layers[name]]
         if more is not None and _sees_few(layer, moments):
             moments = student.moments([name], more())[name]
-        weight = _settled(layer, problem(layer, originals[name], moments), amount)
+        whole = bool(amount.columns)
+        weight = _settled(layer, problem(layer, originals[name], moments, whole), amount)
         change(student, layer, originals[name], weight, moments)
         holds[name] = held(weight, amount)
         settled(len(holds))

@@ -23,10 +23,19 @@ SAMPLES = 24
 RIDGE = 0.01
 """Of the mean square of an input, as in SparseGPT; more where there are few places for a layer's inputs."""
 
+ALONE = 4
+"""Places of a sample that tell something of their own."""
 
-def problem(layer: Layer, original: Array, moments: Moments) -> Problem:
-    """The layer as a least squares problem; the fewer places there are for its inputs, the nearer to what it was."""
-    ridge = RIDGE * (1 + 10 * layer.shape[1] / moments.count)
+
+def problem(layer: Layer, original: Array, moments: Moments, whole: bool = False) -> Problem:
+    """The layer as a least squares problem; the fewer places there are for its inputs, the nearer to what it was.
+
+    Args:
+        whole: inputs go as a whole. Then samples count, at few places each: places of one are alike, and what an input is
+            for that none of them shows must not seem to be nothing.
+    """
+    told = moments.count * min(1.0, ALONE / layer.places) if whole else moments.count
+    ridge = RIDGE * (1 + 10 * layer.shape[1] / told)
     return Problem.of(original, moments, ridge, layer.has_bias)
 
 
