@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from . import frameworks, pipeline, readers, registry, sources, worker
+from . import frameworks, pipeline, readers, recording, registry, sources, worker
 from .build_command import read_project
 from .bundle import charts
 from .bundle.command import command_line
@@ -119,15 +119,7 @@ def _work(
     with scratch_folder() as shared:
         recorded = None
         if sources.is_asked_elsewhere(project.model.source, info.forms):
-            recorded = worker.run(
-                pipeline.record,
-                project,
-                shared,
-                env=frameworks.environment(),
-                listener=listener,
-                scratch=(shared,),
-                debug=debug,
-            )
+            recorded = recording.recorded(project, shared, listener, debug)
         yield recorded, shared
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import frameworks, latency, on_devices, pipeline, sources, worker
+from . import frameworks, latency, on_devices, pipeline, recording, sources, worker
 from .agreement import pairwise
 from .bundle import compose
 from .bundle.manifest import AgreementEntry, Manifest, bundle_name
@@ -132,15 +132,7 @@ def _record(
 ) -> pipeline.Recorded | None:
     """Ask the original, once for all targets; where it cannot be asked, that is the error of each."""
     try:
-        return worker.run(
-            pipeline.record,
-            project,
-            shared,
-            env=frameworks.environment(),
-            listener=listener,
-            scratch=(shared,),
-            debug=debug,
-        )
+        return recording.recorded(project, shared, listener, debug)
     except EdgepackError as error:
         for draft in drafts:
             draft.job.error = draft.job.error or error

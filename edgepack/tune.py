@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from . import frameworks, pipeline, worker
+from . import frameworks, pipeline, recording, worker
 from .bundle.writer import scratch_folder
 from .checks import checked, is_recorded_first
 from .errors import EdgepackError
@@ -55,12 +55,8 @@ def run(project: Project, lane: Callable[[str], Listener], debug: bool = False) 
     infos = checked(project)
     found = [Tuning(info.label) for info in infos]
     with scratch_folder() as shared:
-        recorded = None
-        if is_recorded_first(project, infos):
-            env = frameworks.environment()
-            recorded = worker.run(
-                pipeline.record, project, shared, env=env, listener=lane(""), scratch=(shared,), debug=debug
-            )
+        asked_first = is_recorded_first(project, infos)
+        recorded = recording.recorded(project, shared, lane(""), debug) if asked_first else None
         for info, tuning in zip(infos, found, strict=True):
             workdir = shared / info.label
             workdir.mkdir()

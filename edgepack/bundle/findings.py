@@ -50,14 +50,15 @@ def _sizes(project: Project, judged: Judged) -> tuple[tuple[str, int], ...]:
 
 
 def _scatters(reference: Reference, judged: Judged) -> tuple[Scatter, ...]:
-    """For every output, values of the original beside the artifact's, thinned evenly."""
+    """For every output, values of the original beside the artifact's, thinned evenly by rank: the greatest are among them."""
     found: dict[str, tuple[list[Array], list[Array]]] = {}
     pairs = zip(reference.samples.held_back, reference.golden, strict=True)
     for inputs, golden in islice(pairs, SCATTER_SAMPLES):
         outputs = judged.runner(inputs)
         for name, original in golden.items():
             per_sample = max(1, SCATTER_POINTS // min(SCATTER_SAMPLES, len(reference.golden)))
-            picked = np.linspace(0, original.size - 1, min(original.size, per_sample)).astype(np.int64)
+            ranks = np.linspace(0, original.size - 1, min(original.size, per_sample)).astype(np.int64)
+            picked = np.argsort(original, axis=None, kind="stable")[ranks]
             originals, artifacts = found.setdefault(name, ([], []))
             originals.append(original.ravel()[picked])
             artifacts.append(outputs[name].ravel()[picked])
