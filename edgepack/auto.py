@@ -29,8 +29,7 @@ def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]
         plain: its artifact.
     """
     build, asked = bench.project.build, bench.project.compression
-    hopeless = bench.project.tensors_decide and plain.rows[0].failures
-    allowed = () if hopeless else bench.info.auto
+    allowed = () if plain.rows[0].failures else bench.info.auto
     ladder = [Budget.of(amounts) for amounts in allowed]
     first = _choose(bench, model, ladder)
     for budget in (*ladder[first:], Budget()):
@@ -42,7 +41,7 @@ def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]
             if not budget.amounts:
                 raise
         else:
-            if not bench.failures(found, judge.reference.model):
+            if not found.failures:
                 break
         if budget.amounts:
             warn(f"{budget.flags} did not hold on the held-back samples; something milder is tried.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from . import parity
 from .choosing import Chooser
 from .errors import ModelError
 from .events import Step, step, warn
+from .metrics import evaluation as evaluate
+from .metrics.evaluation import Evaluation, Scores
 from .model import Model
 from .precision.notes import Note, notes_on
 from .precision.reasons import explained
@@ -63,13 +65,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Trial:
-    """What one plan gave: the artifact, what is in it, its answers, and its rows, that of ``runner`` first."""
+    """What one plan gave: the artifact, what is in it, its answers, its rows, that of ``runner`` first, and its scores."""
 
     artifact: Artifact
     audit: Audit
     runner: Runner
     answers: Records
     rows: tuple[Row, ...]
+    scores: Scores
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Why the gate is not met; a further backend that misses it is one that must not be used, and no more."""
+        return *self.rows[0].failures, *self.scores.failures
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ class Judged:
         backends: of a user's device, with the reason where the artifact must not run there.
         layers: per op, against the float32 artifact; empty for a float32 artifact.
         cautions: what the metrics do not show by themselves.
+        scores: of the task's metrics.
         search: what found the plan, where none was asked for.
         notes: what was tried to make its integers more accurate.
     """
@@ -97,6 +106,7 @@ class Judged:
     layers: tuple[parity.LayerParity, ...]
     cautions: tuple[str, ...]
     plan: Plan
+    scores: Scores = Scores()
     search: Search | None = None
     notes: tuple[Note, ...] = ()
 
@@ -107,16 +117,8 @@ class Judged:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Why the gate is not met; a further backend that misses it is one that must not be used, and no more."""
-        return self.rows[0].failures
-
-    @property
-    def undecided(self) -> Judged:
-        """The same, where another judges whether it ships: here it only has to answer numbers."""
-        finite = parity.Gate(())
-        return replace(
-            self, rows=tuple(replace(row, failures=tuple(finite.failures(row.outputs))) for row in self.rows)
-        )
+        """See Trial."""
+        return *self.rows[0].failures, *self.scores.failures
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,11 @@ class Judge:
     """Emits plans of one lowering and holds what comes of them against the original.
 
     Attributes:
-        gate: what every output must meet.
+        gate: of tensors: what every output must meet.
         workdir: for the artifacts.
         offered: the precisions that the target has, for a search.
+        evaluation: the gate of the task.
+        tensors_decide: whether ``gate`` does; else it guides, where there is no other measure, and the task's decides.
     """
 
     target: Target
@@ -135,6 +139,8 @@ class Judge:
     gate: parity.Gate
     workdir: Path
     offered: Sequence[Precision] = ()
+    evaluation: Evaluation | None = None
+    tensors_decide: bool = True
 
     def judge(self, asked: Asked, io: IO, take: int | None = None) -> Judged:
         """The artifact in a precision; where it is weights that are stored in it, with the few that need more a step up.
@@ -166,6 +172,7 @@ class Judge:
             layers,
             cautions,
             chosen.plan,
+            trial.scores,
             chosen.search,
             notes_on(chosen.plan, self.lowering.notes),
         )
@@ -183,9 +190,14 @@ class Judge:
     def failures(
         self, plan: Plan, samples: Iterable[Arrays], expected: Iterable[Arrays], backend: str = ""
     ) -> list[str]:
-        """Why a plan does not meet the gate on some samples, the answers to which are expected; empty where it does."""
+        """Why a plan does not meet the gate of tensors on some samples, the answers to which are expected."""
         runner = self.target.open(self.emit(plan, "candidate"), backend)
         return self.gate.failures(parity.measure(runner, samples, expected))
+
+    @property
+    def deciding(self) -> parity.Gate:
+        """What tensors must meet; where the task decides, only to be numbers."""
+        return self.gate if self.tensors_decide else parity.Gate(())
 
     def _chooser(self, io: IO) -> Chooser:
         with step("emit float32"):
@@ -211,7 +223,8 @@ class Judge:
             measuring.detail = "; ".join(
                 f"{name} {metrics.sqnr_db:.1f} dB" for name, metrics in rows[0].outputs.items()
             )
-        return Trial(artifact, audit, runner, answers, rows)
+        scores = evaluate.artifact(self.evaluation, runner, self.reference.model, answers)
+        return Trial(artifact, audit, runner, answers, rows, scores)
 
     def _measure(self, artifact: Artifact, measuring: Step) -> tuple[Runner, Records, tuple[Row, ...]]:
         held_back = self.reference.samples.held_back
@@ -224,7 +237,7 @@ class Judge:
                 cannot.append((backend, error))
                 continue
             outputs = parity.compare(answers, self.reference.golden)
-            row = Row(backend, len(held_back), outputs, tuple(self.gate.failures(outputs)))
+            row = Row(backend, len(held_back), outputs, tuple(self.deciding.failures(outputs)))
             return runner, answers, (row, *(Row(name, error=error.message) for name, error in cannot))
         raise cannot[0][1]
 

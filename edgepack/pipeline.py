@@ -95,10 +95,8 @@ def build(
     else:
         judge = bench.lowered(wanted, model, plain)
         judged = judge.judge(project.build.precision, bench.info.io(project.build.io), project.build.take)
-    judged = judged if project.tensors_decide else judged.undecided
-    scores = evaluate.artifact(bench.evaluation, judged.runner, judge.reference.model, judged.answers)
     with step("write bundle"):
-        report = compose.fill(project, bench.info, bench.target, judge.reference, judged, scores, out)
+        report = compose.fill(project, bench.info, bench.target, judge.reference, judged, out)
         manifest = seal(out, report.manifest)
     worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
     race = None

@@ -18,7 +18,7 @@ from .keys import check_keys, explained, merged, relocate
 from .metrics.request import Request, check_thresholds, request
 from .parity import METRICS, Gate, default_gate, parse_gate
 from .samples import DataRequest
-from .spec import Precision, parse_shape
+from .spec import AUTO, Precision, parse_shape
 from .target import IO
 from .usercode import is_reference
 from .wrap import Activation, Channels, InputWrap, Layout, OutputWrap, Wrap
@@ -139,7 +139,7 @@ class Project(Table):
     @model_validator(mode="after")
     def _gate_can_be_met(self) -> Self:
         check_thresholds(self.parity_gate.thresholds)
-        request(self.data.evaluation, self.data.metrics, self.gate.__pydantic_extra__)
+        _ = self.evaluation
         return self
 
     @property
@@ -196,7 +196,12 @@ class Project(Table):
     @property
     def evaluation(self) -> Request:
         """The task metrics that are asked for, and what they must meet. Raises UsageError."""
-        return request(self.data.evaluation, self.data.metrics, self.gate.__pydantic_extra__)
+        return request(
+            self.data.evaluation,
+            self.data.metrics,
+            self.gate.__pydantic_extra__,
+            searched=self.build.precision == AUTO,
+        )
 
     @property
     def gate_expression(self) -> str:

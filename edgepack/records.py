@@ -71,6 +71,33 @@ class Records:
         }
 
 
+@dataclass(frozen=True)
+class PickedRecords(Records):
+    """Some of the records of ``source``, at ``places``; on disk all stay where they are."""
+
+    source: Records
+    places: tuple[int, ...]
+
+    @classmethod
+    def of(cls, source: Records, places: tuple[int, ...]) -> PickedRecords:
+        return cls(source.path, source.fields, len(places), source, places)
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        return (self.source[place] for place in self.places)
+
+    def __getitem__(self, index: int) -> dict[str, Array]:
+        """See Records."""
+        return self.source[self.places[index]]
+
+    def stacked(self, count: int) -> dict[str, Array]:
+        """See Records.stacked."""
+        rows = [self[index] for index in range(count)]
+        return {
+            field.name: np.stack([row[field.name].astype(field.stored) for row in rows])
+            for field in self.fields
+        }
+
+
 class RecordWriter:
     """Writes records whose form the first one decides. A context manager; ``records`` is whole after it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -22,10 +22,11 @@ from .target import Plan
 
 @dataclass(frozen=True)
 class Tuned:
-    """A plan on the front: none that was tried has both fewer bytes and a higher SQNR.
+    """A plan on the front (see edgepack.precision.search).
 
     Attributes:
         sqnr_db: the least of all outputs, on calibration samples.
+        metrics: those of the task that the gate bounds, on the samples that choose.
         passed: whether it meets the gate on these; ``best``: whether it is what ``auto`` takes.
         seconds: of a call, the median; ``to_float``: the median of its ratio to the last point in each round.
     """
@@ -34,6 +35,7 @@ class Tuned:
     plan: Plan
     bytes: int
     sqnr_db: float
+    metrics: Mapping[str, float]
     passed: bool
     best: bool
     seconds: float
@@ -94,6 +96,7 @@ def explore(
             point.trial.plan,
             point.trial.bytes,
             point.trial.sqnr_db,
+            point.trial.metrics,
             search.passes(point),
             best is not None and point.trial is best.trial,
             median(own),

@@ -31,7 +31,7 @@ def run(options: dict[str, Any]) -> int:
             _show(console, tuning)
     if any(tuning.points for tuning in found):
         console.line(
-            f"gate    {project.parity_gate}, on calibration samples; * is what --precision auto builds"
+            f"gate    {project.gate_expression}, on samples that judge no bundle; * is what --precision auto builds"
         )
         console.line("next    the same command with --take N builds the plan of that number")
     if options["as_json"]:
@@ -41,6 +41,7 @@ def run(options: dict[str, Any]) -> int:
 
 def _show(console: Console, tuning: Tuning) -> None:
     last = tuning.points[-1]
+    metrics = list(last.metrics)
     rows = [
         (
             f"{number}{'*' if point.best else ''}",
@@ -48,6 +49,7 @@ def _show(console: Console, tuning: Tuning) -> None:
             format_bytes(point.bytes),
             f"{point.bytes / last.bytes:.2f}",
             f"{point.sqnr_db:.1f} dB",
+            *(f"{point.metrics[name]:.4g}" if name in point.metrics else "" for name in metrics),
             format_seconds(point.seconds),
             f"{point.to_float:.2f}",
             "met" if point.passed else "missed",
@@ -56,8 +58,8 @@ def _show(console: Console, tuning: Tuning) -> None:
     ]
     console.line("")
     console.line(f"{tuning.target}: {tuning.tried} plans tried; ratios are to the last row")
-    columns = ("", "plan", "model", "ratio", "SQNR", "a call", "ratio", "gate")
-    console.table(columns, rows, numbers=frozenset({2, 3, 4, 5, 6}))
+    columns = ("", "plan", "model", "ratio", "SQNR", *metrics, "a call", "ratio", "gate")
+    console.table(columns, rows, numbers=frozenset(range(2, len(columns) - 1)))
 
 
 def _as_json(tuning: Tuning) -> dict[str, Any]:
@@ -77,6 +79,7 @@ def _point(number: int, point: Tuned) -> dict[str, Any]:
         "ops": dict(point.plan.ops),
         "bytes": point.bytes,
         "sqnr_db": round(point.sqnr_db, 3),
+        "metrics": dict(point.metrics),
         "passed": point.passed,
         "best": point.best,
         "seconds": point.seconds,

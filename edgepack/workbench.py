@@ -12,9 +12,8 @@ from .compress import stage
 from .compress.sizes import zipped
 from .compress.stage import Compressed, Wanted
 from .events import inside, step
-from .judge import Judge, Judged, Reference, Trial
+from .judge import Judge, Reference, Trial
 from .layout import channels_last
-from .metrics import evaluation as evaluate
 from .metrics.evaluation import Evaluation
 from .model import Model
 from .project import Project
@@ -73,35 +72,33 @@ class Workbench:
         else:
             smaller = stage.compress(wanted, model, self.samples, self.golden)
         turned, samples = self.turned(smaller.model)
-        before = self._before(plain, turned) if smaller.found and plain else {}
+        before = _before(plain) if smaller.found and plain else {}
         reference = Reference(turned, samples, self.golden, self.origin, {**smaller.found, **before})
         workdir = Path(tempfile.mkdtemp(prefix="lowered-", dir=self.workdir))
         with step("lower"):
             lowering = self.target.lower(turned, samples.calibration, workdir)
-        gate = self.project.parity_gate
-        return Judge(self.target, lowering, reference, gate, workdir, self.info.precisions)
+        return Judge(
+            self.target,
+            lowering,
+            reference,
+            self.project.parity_gate,
+            workdir,
+            self.info.precisions,
+            self.evaluation,
+            self.project.tensors_decide,
+        )
 
     def turned(self, model: Model) -> tuple[Model, SampleSet]:
         """A model and its samples as the target sees them."""
         turns = self.info.layout == "NHWC" and self.project.build.layout == "auto"
         return channels_last(model, self.samples) if turns else (model, self.samples)
 
-    def failures(self, made: Trial | Judged, turned: Model, doing: str = "evaluate") -> tuple[str, ...]:
-        """Why an artifact does not meet the gate, the task's metrics included.
 
-        Args:
-            turned: the model as the target sees it.
-            doing: what the step is called.
-        """
-        scores = evaluate.artifact(self.evaluation, made.runner, turned, made.answers, doing)
-        tensors = made.rows[0].failures if self.project.tensors_decide else ()
-        return *tensors, *scores.failures
-
-    def _before(self, plain: Trial, turned: Model) -> dict[str, float]:
-        """What a manifest tells of the artifact that would ship without compression."""
-        return {
-            "bytes before": plain.artifact.bytes,
-            "zipped before": zipped(plain.artifact),
-            "artifact agreement before": parity.agreement(plain.rows[0].outputs),
-            "passed before": float(not self.failures(plain, turned, "evaluate uncompressed")),
-        }
+def _before(plain: Trial) -> dict[str, float]:
+    """What a manifest tells of the artifact that would ship without compression."""
+    return {
+        "bytes before": plain.artifact.bytes,
+        "zipped before": zipped(plain.artifact),
+        "artifact agreement before": parity.agreement(plain.rows[0].outputs),
+        "passed before": float(not plain.failures),
+    }

@@ -14,7 +14,7 @@ import numpy as np
 from .. import __version__, frameworks, sources
 from ..compress.sizes import zipped
 from ..errors import UsageError
-from ..metrics.evaluation import Score, Scores
+from ..metrics.evaluation import Score
 from ..model import Model
 from ..parity import Metrics, agreement
 from ..project import Project
@@ -56,7 +56,6 @@ def fill(
     target: Target,
     reference: Reference,
     judged: Judged,
-    scores: Scores,
     out: Path,
 ) -> Report:
     """Write everything but the manifest into ``out``; return the report, which has it, its list of files still empty."""
@@ -68,7 +67,7 @@ def fill(
     shipped = _write_golden(reference, out / "golden")
     layers.write(judged.runner, next(iter(reference.samples.held_back)), out)
     errors = explain.layers(target, judged, reference.samples.held_back)
-    manifest = _manifest(project, info, reference, judged, scores, labels, shipped).model_copy(
+    manifest = _manifest(project, info, reference, judged, labels, shipped).model_copy(
         update={"layers": explain.entries(errors), "remedies": explain.remedies(judged)}
     )
     manifest = manifest.model_copy(update={"download": kit.write(target, manifest, out)})
@@ -132,7 +131,6 @@ def _manifest(
     info: TargetInfo,
     reference: Reference,
     judged: Judged,
-    scores: Scores,
     labels: tuple[str, ...],
     shipped: int,
 ) -> Manifest:
@@ -155,12 +153,12 @@ def _manifest(
         audit=_audit(judged.audit),
         gate=GateEntry(
             expression=project.gate_expression,
-            passed=not (judged.failures or scores.failures),
-            failures=(*judged.failures, *scores.failures),
+            passed=not judged.failures,
+            failures=judged.failures,
             asked=project.parity_gate.asked(judged.outputs) if project.tensors_decide else {},
         ),
         parity=_parity(judged.rows),
-        metrics={name: _score(each) for name, each in scores.by_metric.items()},
+        metrics={name: _score(each) for name, each in judged.scores.by_metric.items()},
         backends=dict(judged.backends),
         golden=GoldenEntry(measured=measured, shipped=shipped),
         notes=(*reference.model.notes, *judged.cautions),

@@ -26,6 +26,7 @@ def entry(found: Search | None, plan: Plan) -> SearchEntry | None:
                 name=point.name,
                 bytes=point.trial.bytes,
                 sqnr_db=round(point.trial.sqnr_db, 3),
+                metrics=point.trial.metrics,
                 passed=found.passes(point),
                 taken=point.trial.plan == plan,
             )

@@ -176,11 +176,16 @@ class LayerEntry(Frozen):
 
 
 class PointEntry(Frozen):
-    """A plan that a search tried, by its name; its SQNR is the least of all outputs', on calibration samples."""
+    """A plan that a search tried, by its name; its SQNR is the least of all outputs', on calibration samples.
+
+    Attributes:
+        metrics: those of the task that the gate bounds, on the samples that chose.
+    """
 
     name: str
     bytes: int
     sqnr_db: float
+    metrics: dict[str, float] = {}
     passed: bool
     taken: bool
 
@@ -191,7 +196,7 @@ class SearchEntry(Frozen):
     Attributes:
         default: the precision of every op but those of ``ops``.
         tried: how many plans were tried, probes of single ops among them.
-        front: those that no other beat in both bytes and SQNR, smallest first.
+        front: those that no other beat in both bytes and SQNR, smallest first, and what ``auto`` takes.
     """
 
     default: str

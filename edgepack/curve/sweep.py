@@ -19,7 +19,6 @@ from ..compress.stage import Wanted, check
 from ..errors import EdgepackError
 from ..events import inside, step
 from ..judge import Trial
-from ..model import Model
 from ..pipeline import Recorded
 from ..project import CompressTable, Project
 from ..workbench import Workbench
@@ -84,8 +83,7 @@ def sweep(
     bench, model = pipeline.workbench(project, target_name, workdir, recorded)
     teacher = check(project.compression, model, bench.samples, bench.golden)
     makers = _Makers(bench, bench.plain(model))
-    seen, _ = bench.turned(model)
-    points = [makers.original(seen, total(layer_sizes(teacher.student())))]
+    points = [makers.original(total(layer_sizes(teacher.student())))]
     for name, budgets in series.items():
         for budget in budgets:
             with step(budget.flags) as running, inside(running):
@@ -107,8 +105,8 @@ class _Makers:
         self._bench, self._plain = bench, plain
         self._key = _key(bench)
 
-    def original(self, model: Model, found: Mapping[str, float]) -> Point:
-        return _measured("", Budget(), self._plain, self._bench.failures(self._plain, model), found, 1.0)
+    def original(self, found: Mapping[str, float]) -> Point:
+        return _measured("", Budget(), self._plain, found, 1.0)
 
     def point(self, series: str, budget: Budget) -> Point:
         """Made, or remembered from an earlier sweep."""
@@ -138,8 +136,7 @@ class _Makers:
         trial = judge.trial(build.precision, bench.info.io(build.io))
         race = latency.Race.of(bench.info, self._plain, trial, judge.reference.samples)
         ratio = latency.measure(race, listener=lambda event: None)["latency ratio"]
-        failures = bench.failures(trial, judge.reference.model)
-        point = _measured(series, budget, trial, failures, judge.reference.compression, ratio)
+        point = _measured(series, budget, trial, judge.reference.compression, ratio)
         shutil.rmtree(judge.workdir)
         return point
 
@@ -148,7 +145,6 @@ def _measured(
     series: str,
     budget: Budget,
     trial: Trial,
-    failures: tuple[str, ...],
     found: Mapping[str, float],
     latency_ratio: float,
 ) -> Point:
@@ -163,7 +159,7 @@ def _measured(
         agreement=parity.agreement(outputs),
         sqnr_db=round(min(metrics.sqnr_db for metrics in outputs.values()), 3),
         latency_ratio=latency_ratio,
-        failures=failures,
+        failures=trial.failures,
     )
 
 
@@ -175,7 +171,7 @@ def _key(bench: Workbench) -> str:
     digest.update(project.model_dump_json(exclude=left_out).encode())
     digest.update(sources.sha256(project.model.source).encode())
     if bench.evaluation is not None:
-        digest.update(repr((bench.evaluation.original, bench.evaluation.count)).encode())
+        digest.update(repr((bench.evaluation.original, len(bench.evaluation.labels))).encode())
     for package in bench.info.packages:
         digest.update(f"{package} {version(package)}".encode())
     for records in (bench.samples.calibration, bench.samples.held_back, bench.golden):

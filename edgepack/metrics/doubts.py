@@ -10,7 +10,8 @@ import numpy as np
 from ..events import warn
 from ..records import Records
 from ..spec import Signature
-from .metric import Asked
+from .metric import BUILT_IN, Asked
+from .request import Bound
 
 RANGE_SAMPLES = 20
 RANGE_RATIO = 20
@@ -43,4 +44,18 @@ def compare_with_chance(asked: Sequence[Asked], found: Mapping[str, float], sign
             warn(
                 f"The original is hardly better than chance, top1 {found['top1']:.4g}: are the labels in the order of its "
                 "output, and the inputs prepared as it wants them?"
+            )
+
+
+def compare_with_count(bounds: Sequence[Bound], count: int, signature: Signature) -> None:
+    """Warn of bounds on a share of samples that one of them breaks."""
+    one = 100 / count
+    if any(len(spec.shape) > 2 for spec in signature.outputs):
+        return  # top1 may count places, of which a sample has many
+    for bound in bounds:
+        of_classes = bound.metric in BUILT_IN and BUILT_IN[bound.metric].of_classes
+        if bound.change and of_classes and 0 < bound.value < one:
+            warn(
+                f"One of {count} samples is {one:.2g} points of {bound.metric}, so {bound} lets none of them change: "
+                "give more labelled samples, or ask for less."
             )

@@ -20,9 +20,9 @@ def measure(
 ) -> dict[str, float]:
     """The metrics over all samples. Raises UsageError, ModelError that name the metric and the sample."""
     metrics: list[tuple[Asked, Metric]] = [(each, each.make()) for each in asked]
-    for number, (found, (sample, label)) in enumerate(zip(outputs, labels, strict=True)):
+    for found, (sample, label) in zip(outputs, labels, strict=True):
         for each, metric in metrics:
-            with _said(f"The metric {each}, {whose} on sample {number} ({sample})", each):
+            with _said(f"The metric {each}, {whose} on {sample}", each):
                 metric.update(found, label)
     values = {}
     for each, metric in metrics:
@@ -34,14 +34,21 @@ def measure(
 
 
 def finite(
-    outputs: Iterable[Arrays], whose: str, refusal: Callable[[str, str], EdgepackError]
+    outputs: Iterable[Arrays],
+    samples: Iterable[str],
+    whose: str,
+    refusal: Callable[[str, str], EdgepackError],
 ) -> Iterator[Arrays]:
-    """The outputs, as long as they are numbers: of NaN, argmax makes a class. Raises what ``refusal`` makes of message and hint."""
-    for number, found in enumerate(outputs):
+    """The outputs, as long as they are numbers: of NaN, argmax makes a class. Raises what ``refusal`` makes of message and hint.
+
+    Args:
+        samples: what each is called.
+    """
+    for found, sample in zip(outputs, samples):  # noqa: B905 (names may go on for ever)
         for name, values in found.items():
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise refusal(
-                    f"{whose} answers NaN or infinity in '{name}' to sample {number} of the evaluation set.",
+                    f"{whose} answers NaN or infinity in '{name}' to {sample} of the evaluation set.",
                     "Look at that sample: is it prepared as the model wants it?",
                 )
         yield found

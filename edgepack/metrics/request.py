@@ -51,14 +51,23 @@ class Request:
     Attributes:
         source: of the labelled set; empty where the held-back samples and the original's answers have to do.
         bounds: the part of the gate that metrics must meet.
+        searched: whether a plan is to be found that meets it.
     """
 
     source: str = ""
     asked: tuple[Asked, ...] = ()
     bounds: tuple[Bound, ...] = ()
+    searched: bool = False
+
+    @property
+    def chooses(self) -> bool:
+        """Whether metrics choose a plan, which takes samples that do not judge it."""
+        return self.searched and bool(self.bounds)
 
 
-def request(source: str, named: Sequence[str], gate: Mapping[str, float | str]) -> Request:
+def request(
+    source: str, named: Sequence[str], gate: Mapping[str, float | str], searched: bool = False
+) -> Request:
     """What ``[data] evaluation``, ``[data] metrics`` and the keys of ``[gate]`` that are no tensor metric's come to.
 
     A built-in that the gate names is measured without being asked for; a labelled set with no metric at all is for top1.
@@ -82,7 +91,7 @@ def request(source: str, named: Sequence[str], gate: Mapping[str, float | str]) 
                 f"The metric {each} needs labels.",
                 "Give a labelled set: --evaluation PATH, or [data] evaluation.",
             )
-    return Request(source, tuple(asked.values()), tuple(bounds))
+    return Request(source, tuple(asked.values()), tuple(bounds), searched)
 
 
 def _split(key: str, asked: Mapping[str, Asked]) -> tuple[str, Change]:

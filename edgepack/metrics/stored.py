@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ..errors import UsageError
 from ..records import Records, RecordWriter
@@ -14,11 +14,20 @@ from ..samples import fit
 from .labelled import NONE, Form, read
 from .output import Answers
 
+Against = Literal["labels", "original"]
+
 
 class Labels(Protocol):
-    """Pairs (sample, label), one for each input; can be iterated again and again."""
+    """Pairs (sample, label), one for each input; can be iterated again and again.
 
+    Attributes:
+        against: what outputs are held against: labels, or the original's own answers.
+    """
+
+    @property
+    def against(self) -> Against: ...
     def __iter__(self) -> Iterator[tuple[str, Any]]: ...
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,10 @@ class Written:
 
     path: Path
     count: int
+    against: Against = "labels"
+
+    def __len__(self) -> int:
+        return self.count
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         with self.path.open("rb") as file:
@@ -39,10 +52,32 @@ class Answered:
     """The original's answers, in place of labels."""
 
     answers: Records
+    against: Against = "original"
+
+    def __len__(self) -> int:
+        return len(self.answers)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         for number, outputs in enumerate(self.answers):
             yield f"sample {number}", Answers(outputs)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Some of the labels, at ``places``, in the order that they have."""
+
+    labels: Labels
+    places: frozenset[int]
+
+    @property
+    def against(self) -> Against:
+        return self.labels.against
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return (each for place, each in enumerate(self.labels) if place in self.places)
 
 
 def write(source: str, form: Form, workdir: Path) -> tuple[Records, Written | None]:

@@ -1,4 +1,4 @@
-"""``--precision auto``: the plan with the fewest bytes, and of equals the fastest, that meets the gate on calibration samples.
+"""``--precision auto``: the plan with the fewest bytes, and of equals the fastest, that meets the gate on samples to choose by.
 
 First every op in one precision, for each that the target has. Then, from each that fails and is smaller or faster than the
 best that does not, ladders: the ops that bring the most noise move up to what a better one has, as few as will do.
@@ -144,16 +144,18 @@ class Search:
 
     @property
     def front(self) -> list[Point]:
-        """The points that no other beats in both bytes and SQNR, smallest first."""
+        """The points that no other beats in both bytes and SQNR, smallest first, and the best, should it not be of them."""
         ran = [each for each in self.points if not each.trial.error]
         front: list[Point] = []
+        best, highest = self.best, -math.inf
         for point in sorted(ran, key=lambda each: (each.trial.bytes, -each.trial.sqnr_db)):
-            if not front or point.trial.sqnr_db > front[-1].trial.sqnr_db:
+            if point is best or point.trial.sqnr_db > highest:
                 front.append(point)
+            highest = max(highest, point.trial.sqnr_db)
         return front
 
     def passes(self, point: Point) -> bool:
-        """Whether the gate holds, on calibration samples."""
+        """Whether the gate holds, on the samples to choose by."""
         return not self._trials.failures(point.trial)
 
     @property
@@ -172,8 +174,7 @@ class Search:
             if not trial.error and not self._trials.gate.failures(trial.outputs):
                 self._trials.places.note(trial.outputs)
             failures = self._trials.failures(trial)
-            found = trial.error or f"{trial.sqnr_db:.1f} dB, {trial.bytes:,} bytes"
-            trying.detail = f"{name}: {found}" + ("" if failures else ", meets the gate")
+            trying.detail = f"{name}: {trial}" + ("" if failures else ", meets the gate")
         self.points.append(Point(name, trial, ladder, count))
         return not failures
 

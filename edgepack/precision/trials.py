@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import ModelError
+from ..metrics.evaluation import Scores
 from ..parity import MAX_DB, Gate, Metrics, compare
 from ..spec import Arrays
 from ..target import Artifact, Plan, Runner
@@ -22,18 +23,29 @@ class Tried:
     """What came of a plan.
 
     Attributes:
+        scores: of the task's metrics, where these choose.
         error: why it cannot be emitted or run; then there are no outputs.
     """
 
     plan: Plan
     bytes: int
     outputs: Mapping[str, Metrics] = field(default_factory=dict)
+    scores: Scores = Scores()
     error: str = ""
 
     @property
     def sqnr_db(self) -> float:
         """The least of all outputs."""
         return min((metrics.sqnr_db for metrics in self.outputs.values()), default=-MAX_DB)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Those of the task that the gate bounds."""
+        return {name: score.artifact for name, score in self.scores.by_metric.items() if score.asked}
+
+    def __str__(self) -> str:
+        told = [f"{self.sqnr_db:.1f} dB", *(f"{name} {value:.4g}" for name, value in self.metrics.items())]
+        return self.error or ", ".join([*filter(None, (*told, self.scores.error)), f"{self.bytes:,} bytes"])
 
 
 class Places:
@@ -44,13 +56,15 @@ class Places:
     """
 
     def __init__(self, gate: Gate) -> None:
+        self._asks = bool(gate.thresholds)
         asked = [each.value for each in gate.thresholds if each.metric == "sqnr_db"]
         self._least = max(asked, default=DROWNED_DB)
         self._seen: dict[str, set[int]] = {}
 
     def note(self, outputs: Mapping[str, Metrics]) -> None:
+        """See what drowns; a gate that asks nothing of tensors asks nothing of their places."""
         for name, metrics in outputs.items():
-            if metrics.drowned:
+            if self._asks and metrics.drowned:
                 self._seen.setdefault(name, set()).update(metrics.drowned)
 
     def __bool__(self) -> bool:
@@ -84,6 +98,8 @@ class Trials:
         emit: writes the artifact of a plan.
         open_: loads it into the runtime.
         samples: to choose by, and ``expected``, the original's answers to them.
+        gate: of tensors; an empty one where only the task's metrics choose.
+        task: measures these, with the bounds on them.
     """
 
     def __init__(
@@ -93,7 +109,9 @@ class Trials:
         samples: Sequence[Arrays],
         expected: Sequence[Arrays],
         gate: Gate,
+        task: Callable[[Runner], Scores] | None = None,
     ) -> None:
+        self._task = task
         self._emit, self._open, self._samples, self._expected = emit, open_, samples, expected
         self.gate, self.places = gate, Places(gate)
         self._made: dict[object, Tried] = {}
@@ -107,17 +125,18 @@ class Trials:
     def __call__(self, plan: Plan) -> Tried:
         key = _key(plan)
         if key not in self._made:
-            self._made[key] = self._try(plan, 1)
+            self._made[key] = self._try(plan, 1, self._task)
         return self._made[key]
 
     def __contains__(self, plan: Plan) -> bool:
         return _key(plan) in self._made
 
-    def _try(self, plan: Plan, every: int) -> Tried:
+    def _try(self, plan: Plan, every: int, task: Callable[[Runner], Scores] | None = None) -> Tried:
         try:
             artifact = self._emit(plan)
-            answers = map(self._open(artifact), self._samples[::every])
-            return Tried(plan, artifact.bytes, compare(answers, self._expected[::every]))
+            runner = self._open(artifact)
+            outputs = compare(map(runner, self._samples[::every]), self._expected[::every])
+            return Tried(plan, artifact.bytes, outputs, task(runner) if task else Scores())
         except ModelError as error:
             return Tried(plan, 0, error=error.message)
 
@@ -125,7 +144,8 @@ class Trials:
         """Why the gate does not hold, by these samples."""
         if trial.error:
             return [trial.error]
-        return [*self.gate.failures(trial.outputs), *self.places.failures(trial.outputs)]
+        tensors = [*self.gate.failures(trial.outputs), *self.places.failures(trial.outputs)]
+        return [*tensors, *trial.scores.failures]
 
     def passes(self, plan: Plan) -> bool:
         return not self.failures(self(plan))

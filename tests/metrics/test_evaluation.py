@@ -168,13 +168,13 @@ def test_a_bound_that_the_original_misses_is_told_before_anything_is_lowered(
     [
         ({"evaluation": "none/"}, UsageError, "There is no evaluation set at none/."),
         ({"metrics": "none.py:it"}, UsageError, "There is no file none.py, which --metric names."),
-        ({"metrics": "own.py:it"}, UsageError, "own.py:it, the original on sample 2 (set.npz sample 2): it gives nan"),
-        ({"metrics": "own.py:raises"}, ModelError, "on sample 0 (set.npz sample 0) raised KeyError"),
-        ({"metrics": "top5"}, UsageError, "The metric top5, the original on sample 0 (set.npz sample 0): 'scores' has no more"),
+        ({"metrics": "own.py:it"}, UsageError, "own.py:it, the original on set.npz sample 2: it gives nan"),
+        ({"metrics": "own.py:raises"}, ModelError, "on set.npz sample 0 raised KeyError"),
+        ({"metrics": "top5"}, UsageError, "The metric top5, the original on set.npz sample 0: 'scores' has no more"),
         ({"evaluation": "wide.npz"}, UsageError, "wide.npz sample 0 has the shape 5 for the input 'x'"),
         ({"evaluation": "empty.npz"}, UsageError, "The evaluation set empty.npz is empty."),
         ({"evaluation": "classes.npz"}, UsageError, "has 4 classes (a, b, c, d); the outputs have 3 (scores)"),
-        ({"evaluation": "bare.npz", "metrics": "own.py:it"}, UsageError, "sample 0): it has no label."),
+        ({"evaluation": "bare.npz", "metrics": "own.py:it"}, UsageError, "sample 0: it has no label."),
     ],
 )  # fmt: skip
 def test_bad_input_is_told(
@@ -200,10 +200,9 @@ def test_bad_input_is_told(
 
 def test_nan_is_no_class() -> None:
     """The argmax of NaN would be one."""
-    bad = finite([{"y": np.ones(2)}, {"y": np.array([0, np.nan])}], "The artifact", GateError)
-    with pytest.raises(
-        GateError, match="The artifact answers NaN or infinity in 'y' to sample 1 of the evaluation"
-    ):
+    answers = [{"y": np.ones(2)}, {"y": np.array([0, np.nan])}]
+    bad = finite(answers, ("a.png", "b.png"), "The artifact", GateError)
+    with pytest.raises(GateError, match="The artifact answers NaN or infinity in 'y' to b.png of the evalu"):
         list(bad)
 
 

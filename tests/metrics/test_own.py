@@ -36,13 +36,13 @@ def test_a_class_gathers_what_is_no_mean_of_samples() -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "message"),
     [
-        ("def it(o, l): return float('nan') if l == 0 else 1", UsageError, r"own.py:it, the artifact on sample 1 \(b.png\): it gives nan"),
-        ("def it(o, l): return 1 / l", ModelError, r"on sample 1 \(b.png\) raised ZeroDivisionError"),
-        ("def it(o, l): return 'good'", UsageError, r"on sample 0 \(a.png\): it gives 'good', which is no number"),
+        ("def it(o, l): return float('nan') if l == 0 else 1", UsageError, r"own.py:it, the artifact on b.png: it gives nan"),
+        ("def it(o, l): return 1 / l", ModelError, r"on b.png raised ZeroDivisionError"),
+        ("def it(o, l): return 'good'", UsageError, r"on a.png: it gives 'good', which is no number"),
         ("def it(o, l): pass", UsageError, "it gives None, which is no number"),
         ("class it:\n  def update(self, o, l): pass", UsageError, "it has no method 'value'"),
         ("class it:\n  def update(self, o, l): pass\n  def value(self): return float('nan')", UsageError, "over all samples: it is nan"),
-        ("class it:\n  def update(self, o, l): o['z']\n  def value(self): return 1", ModelError, "sample 0 .* raised KeyError: 'z'"),
+        ("class it:\n  def update(self, o, l): o['z']\n  def value(self): return 1", ModelError, "on a.png raised KeyError: 'z'"),
         ("class it:\n  def update(self, o, l): pass\n  def value(self): return 1 / 0", ModelError, "over all samples raised ZeroDivisionError"),
         ("def other(o, l): return 1", UsageError, "has no function 'it'"),
     ],
