@@ -15,6 +15,7 @@ from edgepack.spec import TensorSpec
 
 from .._keras.function import Function, Tensors
 from .module_source import choose
+from .open_loops import OpenLoops, has_loops
 
 INTERNAL = "__saved_model_init_op"
 
@@ -49,10 +50,13 @@ def load(request: LoadRequest) -> Function:
     except Exception as error:
         return _load_v1(path, list(graph.meta_info_def.tags), signature, inputs, error)
 
+    is_open = all(spec.shape[:1] == (None,) for spec in inputs)
+    loops = OpenLoops(concrete) if is_open and has_loops(concrete) else None
+
     def call(tensors: Tensors) -> Tensors:
-        return dict(
-            concrete(**{key: tf.cast(value, _dtype(signature, key)) for key, value in tensors.items()})
-        )
+        cast = {key: tf.cast(value, _dtype(signature, key)) for key, value in tensors.items()}
+        (batch,) = {value.shape[0] for value in cast.values()} if loops else (None,)
+        return loops(cast, batch) if loops and batch is not None else dict(concrete(**cast))
 
     return Function(inputs, call, loaded)
 

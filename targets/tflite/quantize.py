@@ -18,6 +18,7 @@ from .calibrate import Ranges
 from .endless import finite
 from .flatbuffer import ModelView, OpView, with_true_boundary
 from .islands import ABSORBED, absorb
+from .unread import as_siblings
 
 Algorithm = algorithm_manager.AlgorithmName
 Kind = qtyping.TFLOperationName
@@ -90,7 +91,7 @@ def quantize(
             f"The quantizer refused {plan.default.value}: {str(error).strip().splitlines()[0][:300]}",
             "Try another --precision: int8_dynamic and float16 need no ranges.",
         ) from error
-    data = with_true_boundary(bytes(result.quantized_model))
+    data = as_siblings(with_true_boundary(bytes(result.quantized_model)))
     return absorb(data, ranges) if ranges is not None else data
 
 

@@ -52,6 +52,21 @@ def test_several_inputs_are_not_mixed_up(bench):
     np.testing.assert_array_equal(model({"zebra": ones, "ant": twos})["difference"], ones - twos)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_recurrent_layers_saved_for_any_batch_are_loops_of_the_one_that_is_asked_for(bench, batch):
+    keras.utils.set_random_seed(0)
+    words = keras.Input((7,), dtype="int32", name="words")
+    x = keras.layers.Embedding(20, 6, mask_zero=True)(words)
+    x = keras.layers.Bidirectional(keras.layers.LSTM(5, return_sequences=True))(x)
+    made = keras.Model(words, keras.layers.Dense(3)(keras.layers.GRU(4)(x)))
+    made.export(bench.folder / "saved", verbose=False)
+    model = bench.load(bench.folder / "saved", shapes={"words": ((batch, 7), None)})
+    assert [spec.shape for spec in model.signature.outputs] == [(batch, 3)]
+    ids = np.random.default_rng(0).integers(0, 20, (batch, 7), dtype=np.int32)
+    (output,) = model({"words": ids}).values()
+    np.testing.assert_allclose(output, made(ids).numpy(), atol=1e-6)
+
+
 def test_the_only_signature_is_taken(bench):
     model = bench.load(save_two_ways(bench.folder, project="project"))
     np.testing.assert_allclose(model(FEATURES)["projected"], [[3, 3]])
