@@ -13,6 +13,7 @@ from edgepack.spec import Precision, Signature
 from edgepack.target import Artifact, Op, Plan, Samples
 
 from . import heads, logarithms, normalisations
+from .apart import apart
 from .calibrate import Ranges, calibrate
 from .flatbuffer import ModelView
 from .improve import State, Workshop, improve
@@ -35,10 +36,10 @@ class TFLiteLowering:
     """
 
     def __init__(self, float32: bytes, signature: Signature, calibration: Samples) -> None:
-        self._float32 = float32
+        self._float32 = apart(float32)
         self._signature = signature
         self._calibration = calibration
-        self._view = ModelView(float32)
+        self._view = ModelView(self._float32)
         self.improves = frozenset(STATIC)
         self._improved: dict[Precision, State] = {}
         self.notes: list[Note] = []
