@@ -99,8 +99,12 @@ def _remedy(op: AuditOp, stored: Stored | None, notes: Iterable[Note]) -> str:
     if stored and stored.result is not None and stored.result.scale.size > 1:
         scale = stored.result.scale
         told.append(f"channels equalised by up to {float(scale.max() / scale.min()):.3g}x")
-    told += [f"range by {note.told('its own values')}" for note in notes if note.where == op.name]
+    told += [_of_layer(note) for note in notes if note.where == op.name]
     return "; ".join(told)
+
+
+def _of_layer(note: Note) -> str:
+    return note.told("") if note.skipped else f"range by {note.told('its own values')}"
 
 
 def remedies(judged: Judged) -> tuple[str, ...]:

@@ -28,10 +28,13 @@ from .flatbuffer import ModelView
 from .logits import with_logits
 from .narrow import narrowed
 from .runtime import LiteRTRunner
-from .weights import How, Moments, Rounded, moments, rounded
+from .weights import How, Moments, Rounded, moments, passed_over, rounded
 
 FIT, CHECK = 48, 64
 """What takes long per sample is fitted to so many at most; so many measure what came of it."""
+
+SHOWN = 3
+"""So many layers that a method passed over are named."""
 
 FEWEST = 8
 CHECK_EVERY = 4
@@ -99,7 +102,19 @@ def improve(start: State, workshop: Workshop, step: Step) -> tuple[State, list[N
             state, before = candidate, after
     kept = [note.method for note in notes if not note.where and note.kept]
     step.detail = f"{_mean(first):.1f} to {_mean(before):.1f} dB" + (f" by {', '.join(kept)}" if kept else "")
-    return state, notes
+    if unrounded := passed_over(start.float32):
+        step.detail += f"; {len(unrounded)} layers are not for rounding"
+    return state, [*notes, *_skipped(unrounded)]
+
+
+def _skipped(unrounded: Mapping[str, str]) -> Iterator[Note]:
+    """What rounding passed over: for every layer, and for each reason once."""
+    for name, why in unrounded.items():
+        yield Note(name, "rounding", skipped=why)
+    for why in dict.fromkeys(unrounded.values()):
+        names = [name for name, each in unrounded.items() if each == why]
+        told = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        yield Note("", "rounding", skipped=f"{why}: {told}")
 
 
 Method = Callable[[State, "Part", "Part"], tuple[State, list[Note]]]

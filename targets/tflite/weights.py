@@ -17,6 +17,7 @@ from .observe import activations, observe
 from .patches import PLACES, rows
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+TRANSPOSED = "TRANSPOSE_CONV"
 
 How = Literal["biases", "rounding", "centred rounding"]
 """Biases alone make up for the nearest codes; weights do too; weights leave the mean to the biases."""
@@ -25,7 +26,8 @@ Moments = Mapping[int, rounding.Inputs]
 """By the index of the weight."""
 
 WIDEST = 2304
-"""A layer that reads more inputs at a place, those of 3x3 of 256 channels, keeps its own rounding: it takes minutes, and GBs."""
+"""A layer that reads more inputs at a place, those of 3x3 of 256 channels, keeps the nearest integers: rounding would take
+minutes, and GBs."""
 
 GREATEST = 2**30
 """Steps that a bias may have, so that sums still fit an int32."""
@@ -48,6 +50,12 @@ class Rounded:
     axis: int
     bias: str
     added: Array
+
+
+def passed_over(data: bytes) -> dict[str, str]:
+    """The layers of the main graph whose weights keep the nearest integers, by their names, and why."""
+    view = ModelView(data)
+    return {op.name: why for op in view.ops if (why := _obstacle(view, op))}
 
 
 def moments(data: bytes, samples: Iterable[Arrays]) -> Moments:
@@ -139,16 +147,34 @@ def _is_depthwise(op: OpView) -> bool:
 
 
 def _is_for(view: ModelView, op: OpView) -> bool:
-    if op.subgraph or op.kind not in LAYERS or op.inputs[0] not in activations(view):
+    return _is_layer(view, op) and op.kind in LAYERS and not _obstacle(view, op)
+
+
+def _is_layer(view: ModelView, op: OpView) -> bool:
+    """Whether it reads what the samples reach, by weights that are in the file."""
+    if op.subgraph or op.kind not in (*LAYERS, TRANSPOSED):
         return False
-    if any(index not in op.constants or view.dtype(0, index) != "float32" for index in op.inputs[1:]):
-        return False
+    place = 2 if op.kind == TRANSPOSED else 0
+    weights = (op.inputs[1], *op.inputs[3:]) if place else op.inputs[1:]
+    stored = all(index in op.constants and view.dtype(0, index) == "float32" for index in weights)
+    return stored and op.inputs[place] in activations(view)
+
+
+def _obstacle(view: ModelView, op: OpView) -> str:
+    """Why a layer is not for rounding; empty for one that is, and for what is no layer."""
+    if not _is_layer(view, op):
+        return ""
+    if op.kind == TRANSPOSED:
+        return "transposed convolutions keep the nearest integers"
     if any(uses(view)[int(view.tensor(0, index).buffer)] > 1 for index in op.inputs[1:]):
-        return False
+        return "weights that layers share keep the nearest integers"
     given, shape = view.shape(0, op.inputs[0]), view.shape(0, op.inputs[1])
-    reads = {"CONV_2D": given[-1:], "DEPTHWISE_CONV_2D": given[-1:], "FULLY_CONNECTED": shape[-1:]}[op.kind]
+    if op.kind != "FULLY_CONNECTED" and given[-1:] != shape[-1:]:
+        return "grouped convolutions keep the nearest integers"
     matrix = matrix_of(view, op)
-    return shape[-1:] == reads and matrix.shape[1] <= WIDEST and not rounding.is_coded(matrix)
+    if matrix.shape[1] > WIDEST:
+        return f"more than {WIDEST:,} inputs at a place would take minutes and GBs"
+    return "the weights of a codebook stay as they are" if rounding.is_coded(matrix) else ""
 
 
 def _inputs(view: ModelView, op: OpView, values: Array) -> Array:

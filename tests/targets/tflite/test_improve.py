@@ -52,6 +52,29 @@ def test_it_is_better_on_samples_that_nothing_saw_and_no_larger(
     assert artifact.bytes <= plain.stat().st_size * 1.02 + 1000
 
 
+def test_layers_that_rounding_passes_over_are_told_with_the_reason(bench, draw):
+    keras.utils.set_random_seed(5)
+    image = keras.Input((8, 8, 40), name="image")
+    x = L.Conv2DTranspose(4, 2, name="up")(L.Conv2D(4, 3, groups=2, name="apart")(image))
+    y = L.Dense(6, name="wide")(L.Flatten()(image))
+    lowering = bench.lower(
+        bench.adopt(keras.Model(image, L.Concatenate(name="y")([L.Flatten()(x), y]))),
+        draw(16, image=(8, 8, 40)),
+    )
+    bench.emit(lowering, "int8")
+    layers = {op.kind: op.name for op in lowering.ops}
+    skipped = {
+        note.where: note.skipped for note in lowering.notes if note.method == "rounding" and note.where
+    }
+    assert skipped == {
+        layers["TRANSPOSE_CONV"]: "transposed convolutions keep the nearest integers",
+        layers["CONV_2D"]: "grouped convolutions keep the nearest integers",
+        layers["FULLY_CONNECTED"]: "more than 2,304 inputs at a place would take minutes and GBs",
+    }
+    whole = [note.skipped for note in lowering.notes if note.skipped and not note.where]
+    assert whole == [f"{why}: {name}" for name, why in skipped.items()]
+
+
 def test_what_was_tried_is_told(bench, trained_like):
     made, samples, _ = trained_like
     lowering = bench.lower(bench.adopt(made), samples)
