@@ -1,4 +1,7 @@
-"""Small networks of many families, with random weights and batch statistics of real activations, for int8_quality.py."""
+"""Small networks of many families, with random weights and batch statistics of real activations, for int8_quality.py.
+
+One is trained for some steps; ``encoder`` is PyTorch's.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import keras
 import numpy as np
 from keras import layers as L
 
-Made = tuple[Any, np.ndarray]
-"""A Keras model with one input, and samples for it."""
+Made = tuple[Any, dict[str, np.ndarray]]
+"""A model, and samples for each of its inputs."""
 
 random = np.random.default_rng(11)
 
@@ -24,13 +27,14 @@ def smooth(count: int, *shape: int) -> np.ndarray:
     return ((coarse + 0.2 * random.normal(size=coarse.shape)) * loudness).astype(np.float32)
 
 
-def settled(model: Any, samples: np.ndarray) -> Made:
+def settled(model: Any, *samples: np.ndarray) -> Made:
     for layer in model.layers:
         if isinstance(layer, L.BatchNormalization):
             layer.momentum = 0.0
             layer.gamma.assign(np.exp(random.normal(0, 0.5, layer.gamma.shape)))
-    model(samples[:32], training=True)
-    return model, samples
+    some = [each[:32] for each in samples]
+    model(some if len(some) > 1 else some[0], training=True)
+    return model, {each.name: values for each, values in zip(model.inputs, samples, strict=True)}
 
 
 def applications(name: str, **options: Any) -> Callable[[int], Made]:
@@ -41,6 +45,26 @@ def applications(name: str, **options: Any) -> Callable[[int], Made]:
         return settled(model, smooth(count, 96, 96, 3))
 
     return make
+
+
+def trained(count: int) -> Made:
+    """Inverted residuals that tell eight pictures from each other, each seen in many noisy versions."""
+    image = x = keras.Input((48, 48, 3), name="image")
+    x = L.ReLU(6.0)(L.BatchNormalization()(L.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(x)))
+    for filters, strides in ((16, 1), (24, 2), (24, 1), (32, 2), (32, 1)):
+        y = L.ReLU(6.0)(L.BatchNormalization()(L.Conv2D(4 * x.shape[-1], 1, use_bias=False)(x)))
+        y = L.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)(y)
+        y = L.BatchNormalization()(
+            L.Conv2D(filters, 1, use_bias=False)(L.ReLU(6.0)(L.BatchNormalization()(y)))
+        )
+        x = L.Add()([x, y]) if y.shape == x.shape else y
+    x = L.Dense(8, activation="softmax", name="classes")(L.GlobalAveragePooling2D()(x))
+    model, pictures = keras.Model(image, x), smooth(8, 48, 48, 3)
+    labels = random.integers(0, 8, 1024 + count)
+    samples = (pictures[labels] + random.normal(size=(len(labels), 48, 48, 3))).astype(np.float32)
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    model.fit(samples[:1024], labels[:1024], batch_size=32, epochs=6, verbose=0)
+    return model, {"image": samples[1024:]}
 
 
 def unet(count: int) -> Made:
@@ -76,6 +100,40 @@ def audio(count: int) -> Made:
     return settled(keras.Model(sound, x), smooth(count, 64, 40, 1))
 
 
+def sound(count: int) -> Made:
+    """Convolutions over samples of sound itself."""
+    wave = x = keras.Input((1024, 1), name="wave")
+    for filters, strides in ((8, 4), (16, 4), (32, 2), (32, 2)):
+        x = L.Conv1D(filters, 9, strides=strides, padding="same")(x)
+        x = L.ReLU()(L.BatchNormalization()(x))
+    x = L.Dense(6, name="words")(L.GlobalAveragePooling1D()(x))
+    return settled(keras.Model(wave, x), smooth(count, 1024, 1))
+
+
+def two_inputs(count: int) -> Made:
+    """A picture, and numbers that are far larger than its values."""
+    image, numbers = keras.Input((32, 32, 3), name="image"), keras.Input((6,), name="numbers")
+    x = L.ReLU()(L.BatchNormalization()(L.Conv2D(16, 3, strides=2)(image)))
+    x = L.GlobalAveragePooling2D()(L.ReLU()(L.BatchNormalization()(L.Conv2D(32, 3, strides=2)(x))))
+    y = L.Dense(16, activation="relu")(L.BatchNormalization()(numbers))
+    both = L.Dense(32, activation="relu")(L.Concatenate()([x, y]))
+    drawn = (100 * random.normal(size=(count, 6))).astype(np.float32)
+    return settled(
+        keras.Model([image, numbers], L.Dense(4, name="scores")(both)), smooth(count, 32, 32, 3), drawn
+    )
+
+
+def two_outputs(count: int) -> Made:
+    """Classes, and a value of another size."""
+    image = x = keras.Input((32, 32, 3), name="image")
+    for filters in (16, 32):
+        x = L.ReLU()(L.BatchNormalization()(L.Conv2D(filters, 3, strides=2)(x)))
+    x = L.GlobalAveragePooling2D()(x)
+    classes = L.Dense(5, activation="softmax", name="classes")(x)
+    age = L.Rescaling(50.0, name="age")(L.Dense(1)(L.Dense(16, activation="relu")(x)))
+    return settled(keras.Model(image, [classes, age]), smooth(count, 32, 32, 3))
+
+
 def transformer(count: int) -> Made:
     series = keras.Input((32, 16))
     x = L.Dense(32)(series)
@@ -92,15 +150,49 @@ def lstm(count: int) -> Made:
     return settled(keras.Model(series, x), smooth(count, 32, 8))
 
 
+def gru(count: int) -> Made:
+    series = keras.Input((32, 8))
+    x = L.GRU(24)(L.Bidirectional(L.GRU(24, return_sequences=True))(series))
+    return settled(
+        keras.Model(series, L.Dense(5, activation="softmax", name="classes")(x)), smooth(count, 32, 8)
+    )
+
+
+def encoder(count: int) -> Made:
+    import torch
+    from torch import nn
+
+    torch.manual_seed(7)
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.scores = nn.Linear(16, 32), nn.Linear(32, 6)
+            layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True, norm_first=True)
+            self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+        def forward(self, series: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = self.scores(self.layers(self.embed(series)).mean(1))
+            return scores
+
+    return Encoder().eval(), {"series": smooth(count, 32, 16)}
+
+
 MODELS: dict[str, Callable[[int], Made]] = {
     "mobilenet_v2": applications("MobileNetV2", alpha=0.35),
     "mobilenet_v3": applications("MobileNetV3Small", minimalistic=False, include_preprocessing=False),
     "resnet50_v2": applications("ResNet50V2"),
     "efficientnet_v2": applications("EfficientNetV2B0", include_preprocessing=False),
     "nasnet": applications("NASNetMobile"),
+    "trained": trained,
     "unet": unet,
     "detector": detector,
     "audio": audio,
+    "sound": sound,
+    "two_inputs": two_inputs,
+    "two_outputs": two_outputs,
     "transformer": transformer,
+    "encoder": encoder,
     "lstm": lstm,
+    "gru": gru,
 }

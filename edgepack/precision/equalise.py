@@ -20,6 +20,9 @@ EXPONENTS = (0.25, 0.5, 0.75, 1.0)
 MOST = 16.0
 """By how much a channel is multiplied at most: one that is silent on these samples need not be on others."""
 
+HEADROOM = 1.5
+"""How far below the loudest channel a multiplied one stays: of all channels one or another is louder on other samples."""
+
 STEPS = 4
 """Scales there are from one power of two to the next."""
 
@@ -53,7 +56,7 @@ class Reader:
 def scales(tensors: Sequence[Values], readers: Sequence[Reader], levels: int = 255) -> Array:
     """What to multiply the channels by where they are made, [channels], all at least 1; ones, where nothing helps."""
     relative = np.max([each.peak / max(float(each.peak.max()), 1e-30) for each in tensors], axis=0)
-    room = 1 / np.maximum(relative, 1 / MOST)
+    room = np.clip(1 / (HEADROOM * np.maximum(relative, 1e-30)), 1.0, MOST)
     silent = relative < 1e-6
     candidates = [np.where(silent, 1.0, _stepped(room**exponent)) for exponent in EXPONENTS]
     plain = np.ones_like(room)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgepack.precision.equalise import MOST, Reader, Values, noise, scales
+from edgepack.precision.equalise import HEADROOM, MOST, Reader, Values, noise, scales
 
 rng = np.random.default_rng(2)
 
@@ -23,6 +23,15 @@ def test_a_quiet_channel_is_made_louder_where_every_weight_has_its_own_step():
     assert found[0] == 1
     assert found[1] > found[2] > 1
     assert (held.peak * found).max() == 100
+
+
+def test_a_multiplied_channel_stays_below_the_loudest():
+    """On samples to come every channel is louder now and then: without room one of many would be cut off each time."""
+    held = values([100, 95, 60, 30, 10, 5])
+    found = scales([held], [layer(held, shared=False, out=1)])
+    assert (found[:2] == 1).all()
+    assert (found[2:] > 1).any()
+    assert (held.peak * found)[found > 1].max() <= 100 / HEADROOM
 
 
 def test_weights_with_one_step_are_not_made_worse_than_activations_gain():
