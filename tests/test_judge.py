@@ -13,6 +13,9 @@ import pytest
 from edgepack.errors import GateError, ModelError, UsageError
 from edgepack.events import Event, StepEnded, Warned
 from edgepack.judge import Judge, Judged, Reference
+from edgepack.metrics.evaluation import Evaluation
+from edgepack.metrics.request import request
+from edgepack.metrics.stored import Answered
 from edgepack.parity import parse_gate
 from edgepack.precision.notes import Note
 from edgepack.records import Records, RecordWriter
@@ -220,6 +223,22 @@ def test_integers_are_improved_where_plain_ones_miss_the_gate(
     found = judged(Improving({"op0": 1.0}, improves=frozenset({Precision.INT8})), gate=gate)
     assert found.failures == ()
     assert found.plan == Plan(Precision.INT8, plain=plain)
+
+
+@pytest.mark.parametrize(("most", "plain"), [(1.0, True), (0.01, False)])
+def test_so_they_are_where_plain_ones_miss_the_gate_of_the_task(
+    reference: Reference, tmp_path: Path, most: float, plain: bool
+) -> None:
+    """Alone it decides: the gate of tensors asks for more than int8 has, plain."""
+    asked = request("", ("mae",), {"mae_rise": most})
+    task = Evaluation(asked, None, Answered(reference.golden), {"mae": 0.0})
+    products = Improving({"op0": 1.0}, improves=frozenset({Precision.INT8}))
+    gate = parse_gate("sqnr_db>=100")
+    judge = Judge(products, products, reference, gate, tmp_path, tuple(STEPS), task, tensors_decide=False)
+    found = judge.judge(Precision.INT8, "auto")
+    assert found.failures == ()
+    assert found.plan == Plan(Precision.INT8, plain=plain)
+    assert found.scores.by_metric["mae"].artifact <= most
 
 
 def test_auto_takes_the_smallest_that_meets_the_gate_and_tells_what_it_tried(
