@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgepack.records import Field, RecordWriter
+from edgepack.records import Field, PickedRecords, RecordWriter
 
 DTYPES = st.sampled_from(["uint8", "int32", "int64", "float16", "float32", "float64", "bool"])
 
@@ -58,6 +58,16 @@ def test_stacked_gives_the_first_records_on_a_new_axis(tmp_path: Path) -> None:
         for value in range(5):
             writer.write({"x": np.full((1, 2), value, np.float32)})
     assert writer.records.stacked(3)["x"].tolist() == [[[0, 0]], [[1, 1]], [[2, 2]]]
+
+
+def test_picked_records_are_those_at_their_places(tmp_path: Path) -> None:
+    with RecordWriter(tmp_path / "it", {"x": "float32"}) as writer:
+        for value in range(5):
+            writer.write({"x": np.full(2, value, np.uint8)})
+    picked = PickedRecords.of(writer.records, (1, 4))
+    assert [each["x"].tolist() for each in picked] == [[1, 1], [4, 4]]
+    assert (len(picked), picked[1]["x"].tolist(), picked[1]["x"].dtype) == (2, [4, 4], np.float32)
+    assert (picked.stacked(2)["x"].tolist(), picked.stacked(2)["x"].dtype) == ([[1, 1], [4, 4]], np.uint8)
 
 
 @pytest.mark.parametrize(
