@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from . import auto, frameworks, latency, parity, registry, sources
+from . import allowance, auto, frameworks, latency, parity, registry, sources
+from .allowance import Allowance
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
 from .compress.sizes import LayerSize
 from .compress.stage import Compressed, check, compress
-from .errors import ModelError
+from .errors import GateError, ModelError
 from .events import step, warn
 from .metrics import evaluation as evaluate
 from .metrics.evaluation import Evaluation
@@ -65,6 +66,7 @@ class Built:
         report: to be written again when more is known.
         answers: the bundle's, to all held-back samples.
         race: what makes known how fast it is beside the artifact of the original; None without compression.
+        allowed: how much compression the gate allows, where it is missed for compression alone.
     """
 
     manifest: Manifest
@@ -72,6 +74,7 @@ class Built:
     answers: Records
     worst: tuple[parity.LayerParity, ...]
     race: latency.Race | None = None
+    allowed: Allowance | None = None
 
 
 def build(
@@ -94,7 +97,12 @@ def build(
         judge, judged = auto.judged(bench, model, plain)
     else:
         judge = bench.lowered(wanted, model, plain)
-        judged = judge.judge(project.build.precision, bench.info.io(project.build.io), project.build.take)
+        try:
+            judged = judge.judge(project.build.precision, bench.info.io(project.build.io), project.build.take)
+        except GateError as error:
+            if plain is None:
+                raise
+            raise allowance.refusal(error, bench, judge.reference) from None
     judged = judged if project.tensors_decide else judged.undecided
     scores = evaluate.artifact(bench.evaluation, judged.runner, judge.reference.model, judged.answers)
     with step("write bundle"):
@@ -104,7 +112,9 @@ def build(
     race = None
     if plain is not None and judge.reference.compression:
         race = latency.Race.of(bench.info, plain, judged, judge.reference.samples)
-    return Built(manifest, report, judged.answers, tuple(worst), race)
+    too_much = manifest.gate.failures and manifest.compression.get("passed before")
+    allowed = allowance.look(bench, judge.reference) if too_much else None
+    return Built(manifest, report, judged.answers, tuple(worst), race, allowed)
 
 
 def compressed(

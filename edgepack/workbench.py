@@ -10,7 +10,8 @@ from pathlib import Path
 from . import parity
 from .compress import stage
 from .compress.sizes import zipped
-from .compress.stage import Compressed, Wanted
+from .compress.stage import Compressed
+from .compress.wanted import Wanted
 from .events import inside, step
 from .judge import Judge, Judged, Reference, Trial
 from .layout import channels_last
@@ -74,7 +75,8 @@ class Workbench:
             smaller = stage.compress(wanted, model, self.samples, self.golden)
         turned, samples = self.turned(smaller.model)
         before = self._before(plain, turned) if smaller.found and plain else {}
-        reference = Reference(turned, samples, self.golden, self.origin, {**smaller.found, **before})
+        found = {**smaller.found, **before}
+        reference = Reference(turned, samples, self.golden, self.origin, found, smaller.seconds)
         workdir = Path(tempfile.mkdtemp(prefix="lowered-", dir=self.workdir))
         with step("lower"):
             lowering = self.target.lower(turned, samples.calibration, workdir)

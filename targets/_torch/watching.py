@@ -153,7 +153,10 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _is_same(whole: torch.Tensor, part: torch.Tensor) -> bool:
-    """Whether it has all values in the same places, but for a dimension of 1 before them."""
+    """Whether it has all values in the same places, but for dimensions before them: of 1, or where all are repeated."""
+    before = zip(part.shape[:-2], part.stride()[:-2], strict=True)
+    if part.shape[-2:] == whole.shape[-2:] and all(size == 1 or stride == 0 for size, stride in before):
+        return True
     return part.numel() == whole.numel() and part.squeeze().shape == whole.squeeze().shape
 
 
@@ -198,6 +201,16 @@ class Look(Watch):  # type: ignore[no-untyped-call]
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
         self.uses: dict[str, list[Use]] = {}
         super().__init__(weights, lambda use: self.uses.setdefault(use.name, []).append(replace(use, fed=())))
+
+
+def kinds(
+    module: torch.nn.Module, weights: Mapping[str, torch.Tensor], tensors: tuple[torch.Tensor, ...]
+) -> dict[str, list[Kind]]:
+    """What weights are used as, use by use."""
+    look = Look(weights)
+    with torch.no_grad(), look:
+        module(*tensors)
+    return {name: [use.kind for use in uses] for name, uses in look.uses.items()}
 
 
 def input_bytes(
