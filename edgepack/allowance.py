@@ -104,12 +104,11 @@ def refusal(error: GateError, bench: Workbench, reference: Reference) -> GateErr
 
 
 def _strongest(bench: Workbench, ladder: Sequence[Budget], tries: _Tries) -> Budget | None:
-    first = auto.chosen(bench, bench.load(), ladder, tries.another)
-    for budget in ladder[first:]:
-        if not tries.another():
-            break
-        if _holds(bench, budget):
-            return budget
+    place, further = auto.chosen(bench, bench.load(), ladder, tries.another), 1
+    while place < len(ladder) and tries.another():
+        if _holds(bench, ladder[place]):
+            return ladder[place]
+        place, further = place + further, 2 * further
     return None
 
 

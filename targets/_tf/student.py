@@ -29,6 +29,7 @@ from edgepack.spec import Array, Arrays, Signature
 from .._keras.source import symbolic
 from . import layers as shapes
 from . import low_rank
+from .calls import calling, watching
 from .channels import Channels
 from .loss import loss
 from .stacking import can_stack
@@ -131,12 +132,12 @@ class KerasStudent:
             return self.moments([name], samples)[name]
 
         sizes = self._input_bytes(names)
-        with shapes.calling(list(layers.values()), at):
+        with calling(list(layers.values()), at):
             yield from lockstep.walk(names, samples, begin, anew, sizes, self._together, self._as_teacher)
 
     def _input_bytes(self, names: Sequence[str]) -> dict[str, list[int]]:
         layers = [self._found[name].layer for name in names]
-        with shapes.watching(layers) as seen:
+        with watching(layers) as seen:
             self._call(*self._example())
         return {
             name: [int(tf.size(fed)) * fed.dtype.size for fed, _ in seen[id(layer)]]
@@ -257,7 +258,7 @@ class KerasStudent:
         chosen = {name: self._found[name].layer for name in names}
 
         def inputs(*tensors: Any) -> list[Any]:
-            with shapes.watching(list(chosen.values())) as seen:
+            with watching(list(chosen.values())) as seen:
                 self._call(*tensors)
             return [
                 tf.concat([shapes.unfolded(each, fed, self._widths[name]) for fed, _ in seen[id(each)]], 0)
@@ -282,7 +283,7 @@ class KerasStudent:
     def _watched(self, *tensors: Any) -> tuple[list[Any], list[Any]]:
         shown = [self._found[name] for name in self._holds] if self._taught_by is None else []
         chosen = [each.layer for each in shown if each.is_fed]
-        with shapes.watching(chosen) as seen:
+        with watching(chosen) as seen:
             answers = self._call(*tensors)
         return answers, [given for each in chosen for _, given in seen[id(each)]]
 

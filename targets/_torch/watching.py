@@ -71,7 +71,7 @@ class Use:
         is_turned: the weight as it is stored, beside [out, in].
         bias: its name, where it is a parameter.
         fed: with what, as ``unfolded`` takes it.
-        places: of the output.
+        places: of the output, each of which takes a multiplication by every weight.
         is_table: values are looked up, which runtimes store with one scale for all.
     """
 
@@ -143,7 +143,15 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 continue
             others = [each for other, each in views.items() if other not in (place, at[2])]
             if place != at[1] or others or view.is_turned is None or (name in LINEAR and view.rank != 2):
-                yield Use(view.name, "weights", view.is_turned or False, is_table=name in TABLES)
+                rows = tensors[at[0]].shape[-2] if name == "bmm" and place == at[1] else 1
+                is_table = name in TABLES
+                yield Use(
+                    view.name,
+                    "weights",
+                    view.is_turned or False,
+                    places=0 if is_table else rows,
+                    is_table=is_table,
+                )
             elif name in LINEAR:
                 bias = views[at[2]].name if at[2] in views else None
                 fed = tensors[at[0]].flatten(0, -2)

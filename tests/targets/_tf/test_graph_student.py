@@ -87,7 +87,7 @@ def test_layers_are_the_constants_that_multiply_in_that_order(network):
     assert network.student().layers[0].name.endswith("/stem_1/convolution")
     assert told(network) == [
         ("conv", (8, 27), False, 120),
-        ("depthwise", (8, 9), False, 1),
+        ("depthwise", (8, 9), False, 80),
         ("conv", (12, 48), True, 20),
         ("conv", (10, 36), True, 12),
         ("linear", (5, 120), True, 1),
@@ -95,12 +95,12 @@ def test_layers_are_the_constants_that_multiply_in_that_order(network):
 
 
 def test_weights_in_loops_and_tables_are_seen_without_inputs(sequence):
-    kinds = [(kind, shape) for kind, shape, *_ in told(sequence)]
-    assert kinds[0] == ("weights", (1, 160))
-    assert kinds[-1] == ("linear", (3, 12))
-    assert sorted(kinds[1:-1]) == sorted(
-        [("weights", (3, 16))] * 3 + [("weights", (8, 6))] + [("weights", (24, 8)), ("weights", (24, 6))] * 2
-    )
+    found = [(kind, shape, places) for kind, shape, _, places in told(sequence)]
+    assert found[0] == ("weights", (1, 160), 0)
+    assert found[-1] == ("linear", (3, 12), 1)
+    attention = [("weights", (3, 16), 9)] * 3 + [("weights", (8, 6), 9)]
+    steps = [("weights", (24, 8), 9), ("weights", (24, 6), 9)] * 2
+    assert sorted(found[1:-1]) == sorted(attention + steps)
 
 
 def test_a_module_s_own_constants_are_its_weights(module):

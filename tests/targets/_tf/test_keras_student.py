@@ -178,25 +178,44 @@ def sequence(bench):
 
 def test_weights_that_no_plain_layer_holds_are_seen_too(sequence):
     layers = sequence.student().layers
-    assert [(each.name.split("/")[-2:], each.kind, each.shape, each.has_bias) for each in layers] == [
-        (["words", "embeddings"], "weights", (1, 160), False),
-        (["query"], "linear", (6, 8), True),
-        (["key"], "linear", (6, 8), True),
-        (["value"], "linear", (6, 8), True),
-        (["attention_output"], "linear", (8, 6), True),
-        (["lstm_cell", "kernel"], "weights", (24, 8), False),
-        (["lstm_cell", "recurrent_kernel"], "weights", (24, 6), False),
-        (["lstm_cell", "kernel"], "weights", (24, 8), False),
-        (["lstm_cell", "recurrent_kernel"], "weights", (24, 6), False),
-        (["each"], "linear", (5, 12), True),
-        (["gru_cell", "kernel"], "weights", (21, 5), False),
-        (["gru_cell", "recurrent_kernel"], "weights", (21, 7), False),
-        (["up", "kernel"], "weights", (4, 21), False),
-        (["apart", "depthwise_kernel"], "depthwise", (4, 3), False),
-        (["apart", "pointwise_kernel"], "weights", (6, 4), False),
-        (["head"], "linear", (3, 54), True),
+    assert [
+        (each.name.split("/")[-2:], each.kind, each.shape, each.has_bias, each.places) for each in layers
+    ] == [
+        (["words", "embeddings"], "weights", (1, 160), False, 0),
+        (["query"], "linear", (6, 8), True, 9),
+        (["key"], "linear", (6, 8), True, 9),
+        (["value"], "linear", (6, 8), True, 9),
+        (["attention_output"], "linear", (8, 6), True, 9),
+        (["lstm_cell", "kernel"], "weights", (24, 8), False, 9),
+        (["lstm_cell", "recurrent_kernel"], "weights", (24, 6), False, 9),
+        (["lstm_cell", "kernel"], "weights", (24, 8), False, 9),
+        (["lstm_cell", "recurrent_kernel"], "weights", (24, 6), False, 9),
+        (["each"], "linear", (5, 12), True, 9),
+        (["gru_cell", "kernel"], "weights", (21, 5), False, 9),
+        (["gru_cell", "recurrent_kernel"], "weights", (21, 7), False, 9),
+        (["up", "kernel"], "weights", (4, 21), False, 9),
+        (["apart", "depthwise_kernel"], "depthwise", (4, 3), False, 9),
+        (["apart", "pointwise_kernel"], "weights", (6, 4), False, 9),
+        (["head"], "linear", (3, 54), True, 1),
     ]
     assert len({each.name for each in layers}) == len(layers)
+
+
+def test_a_cell_multiplies_at_every_step_of_whatever_loops(bench):
+    series = x = keras.Input((6, 5), name="series")
+    x = L.RNN(L.StackedRNNCells([L.LSTMCell(3), L.GRUCell(2)]), return_sequences=True)(x)
+    shared = L.SimpleRNN(3, unroll=True)
+    y = L.Dense(2)(shared(x) + shared(x[:, :4]))
+    student = bench.adopt(keras.Model(series, y)).student()
+    assert [(each.shape, each.places) for each in student.layers] == [
+        ((12, 5), 6),
+        ((12, 3), 6),
+        ((6, 3), 6),
+        ((6, 2), 6),
+        ((3, 2), 10),
+        ((3, 3), 10),
+        ((2, 3), 1),
+    ]
 
 
 def test_a_projection_s_moments_are_those_of_what_it_multiplies(sequence):
