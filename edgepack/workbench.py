@@ -35,7 +35,7 @@ class Workbench:
         origin: the form of the framework in which it was asked.
         workdir: an empty folder.
         evaluation: what artifacts are evaluated by, if metrics of the task are asked for.
-        elsewhere: gives what the project asks for, made in the original's own framework, where this is another.
+        elsewhere: makes the original smaller in its own framework, where this is another.
     """
 
     project: Project
@@ -47,7 +47,7 @@ class Workbench:
     origin: str
     workdir: Path
     evaluation: Evaluation | None = None
-    elsewhere: Callable[[], Compressed] | None = None
+    elsewhere: Callable[[Wanted], Compressed] | None = None
 
     def plain(self, model: Model) -> Trial:
         """The artifact that would ship without compression, and how it compares."""
@@ -59,6 +59,12 @@ class Workbench:
             running.detail = f"{zipped(trial.artifact) / 1000:,.1f} kB zipped, {agreement:.1f} % agree"
         return trial
 
+    def smaller(self, wanted: Wanted, model: Model) -> Compressed:
+        """The model made smaller, in one framework whatever the target's: all targets get the same weights, once."""
+        if self.elsewhere is not None and wanted.is_any:
+            return self.elsewhere(wanted)
+        return stage.compress(wanted, model, self.samples, self.golden)
+
     def lowered(self, wanted: Wanted, model: Model, plain: Trial | None = None) -> Judge:
         """The model, made smaller as is wanted and lowered.
 
@@ -69,10 +75,7 @@ class Workbench:
             ModelError: it has no layers, or an op that the target lacks.
             UsageError: what is wanted cannot be.
         """
-        if self.elsewhere is not None and wanted == self.project.compression:
-            smaller = self.elsewhere()
-        else:
-            smaller = stage.compress(wanted, model, self.samples, self.golden)
+        smaller = self.smaller(wanted, model)
         turned, samples = self.turned(smaller.model)
         before = self._before(plain, turned) if smaller.found and plain else {}
         found = {**smaller.found, **before}

@@ -12,6 +12,7 @@ from .wanted import METHODS, Wanted
 SWEEP: Mapping[str, tuple[Mapping[str, float], ...]] = {
     "prune": tuple({"prune": ratio} for ratio in (0.2, 0.35, 0.5, 0.65, 0.8, 0.9)),
     "prune channels": tuple({"prune_channels": ratio} for ratio in (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "low rank": tuple({"low_rank": ratio} for ratio in (0.2, 0.35, 0.5)),
     "cluster": tuple({"cluster": count} for count in (128, 64, 32, 16, 8)),
     "prune and cluster": (
         {"prune": 0.35, "cluster": 64},

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import small_keras
 
 from edgepack.compress import closed_form
 from edgepack.compress.closed_form import Amount
@@ -17,17 +18,6 @@ from edgepack.targets.tfjs.runner import NodeRunner
 from edgepack.targets.tfjs.weights import read
 
 L = keras.layers
-SIZE = 12
-
-
-def model(activation):
-    keras.utils.set_random_seed(3)
-    image = x = keras.Input((SIZE, SIZE, 3), name="image")
-    x = L.ReLU()(L.BatchNormalization()(L.Conv2D(8, 3, name="stem")(x)))
-    x = L.Conv2D(48, 3, use_bias=False, name="wide")(x)
-    x = activation(L.BatchNormalization(gamma_initializer="random_normal", name="norm")(x))
-    x = L.Dense(10, name="head")(L.Flatten()(x))
-    return keras.Model(image, x)
 
 
 @pytest.fixture
@@ -35,7 +25,7 @@ def shrunk(bench, draw, tmp_path):
     """The smaller model, its samples and its artifact."""
 
     def run(amount, activation, precision=Precision.INT8):
-        made, samples = bench.adopt(model(activation)), draw(24, image=(SIZE, SIZE, 3))
+        made, samples = bench.adopt(small_keras.wide(48, activation)), draw(24, image=(12, 12, 3))
         student = made.student()
         closed_form.shrink(student, dict.fromkeys(student.layers[1:], amount), samples, Step("compress"))
         smaller = student.model()
