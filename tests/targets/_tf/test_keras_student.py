@@ -10,7 +10,7 @@ import tensorflow as tf
 from edgepack.compress import closed_form, cluster, low_rank
 from edgepack.compress.closed_form import Amount
 from edgepack.compress.student import Hold
-from edgepack.errors import GateError
+from edgepack.errors import ModelError
 from edgepack.events import Step
 from edgepack.wrap import InputWrap, Wrap
 
@@ -296,5 +296,5 @@ def test_a_subclassed_model_s_layers_stay_whole(bench):
     made = Own()
     made(np.zeros((1, 64), np.float32))
     student = bench.adopt(made).student()
-    with pytest.raises(GateError, match="can take no weights"):
+    with pytest.raises(ModelError, match="Two layers can take the place of none"):
         low_rank.split(student, student.layers, 0.3, [], [])
