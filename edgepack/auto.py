@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from .compress.budget import Budget
 from .compress.lesson import Lesson
+from .compress.sizes import zipped
 from .compress.wanted import Wanted
 from .errors import GateError, ModelError
 from .events import inside, step, warn
@@ -19,6 +20,8 @@ from .model import Model
 from .precision.plan import uniform_plan
 from .spec import AUTO, Arrays, Precision
 from .workbench import Workbench
+
+NOT_HELD = "did not hold on the held-back samples"
 
 
 def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]:
@@ -45,12 +48,20 @@ def judged(bench: Workbench, model: Model, plain: Trial) -> tuple[Judge, Judged]
         except GateError:  # --precision auto found that not even float will do
             if not budget.amounts:
                 raise
+            wrong = NOT_HELD
         else:
-            if not bench.failures(found, judge.reference.model):
-                break
-        if budget.amounts:
-            warn(f"{budget.flags} did not hold on the held-back samples; something milder is tried.")
+            wrong = _wrong(bench, judge, found, plain) if budget.amounts else ""
+        if not wrong:
+            break
+        warn(f"{budget.flags} {wrong}; something milder is tried.")
     return judge, found
+
+
+def _wrong(bench: Workbench, judge: Judge, found: Judged, plain: Trial) -> str:
+    """Why an artifact must not ship in the place of the original's; empty where it may."""
+    if zipped(found.artifact) >= zipped(plain.artifact):
+        return "makes the artifact no smaller"
+    return NOT_HELD if bench.failures(found, judge.reference.model) else ""
 
 
 def strongest(count: int, meets: Callable[[int], bool], another: Callable[[], bool] = lambda: True) -> int:
