@@ -13,6 +13,7 @@ from edgepack.compress.sizes import zipped
 from edgepack.events import Step
 from edgepack.spec import Precision
 from edgepack.target import Plan
+from edgepack.targets.tfjs import codes
 from edgepack.targets.tfjs.lower import lower
 from edgepack.targets.tfjs.runner import NodeRunner
 from edgepack.targets.tfjs.weights import read
@@ -69,3 +70,23 @@ def test_few_codes_are_a_smaller_download(shrunk):
     sizes = [zipped(shrunk(Amount(0, count), L.ReLU())[2]) for count in (0, 64, 16)]
     assert sizes[2] < 0.7 * sizes[0]
     assert sizes[2] < sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize(("width", "count"), [(32, 64), (32, 128), (64, 128), (64, 32)])
+def test_scales_that_cost_more_than_codes_save_are_left_where_they_are(bench, draw, tmp_path, width, count):
+    keras.utils.set_random_seed(3)
+    layers = [L.Dense(width, activation="tanh") for _ in range(6)]
+    made, samples = (
+        bench.adopt(keras.Sequential([keras.Input((width,), name="x"), *layers])),
+        draw(24, x=(width,)),
+    )
+    student = made.student()
+    closed_form.shrink(student, dict.fromkeys(student.layers, Amount(0, count)), samples, Step("compress"))
+    sizes = []
+    for number, most in enumerate((codes.MOST, 0)):
+        (out := tmp_path / f"out{number}").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(codes, "MOST", most)
+            sizes.append(zipped(lower(student.model().form("tf")).emit(Plan(Precision.INT8), out)))
+    assert sizes[0] <= sizes[1]
+    assert (sizes[0] < sizes[1]) == ((width, count) == (64, 32))
