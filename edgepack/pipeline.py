@@ -16,11 +16,12 @@ from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
-from .compress.sizes import LayerSize
+from .compress.sizes import LayerSize, zipped
 from .compress.stage import Compressed, check, compress
 from .compress.wanted import Wanted
 from .errors import GateError, ModelError
 from .events import step, tell, warn
+from .judge import Judged, Trial
 from .metrics import evaluation as evaluate
 from .metrics.evaluation import Evaluation
 from .model import Model, Origin
@@ -111,10 +112,21 @@ def build(
     worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
     race = None
     if plain is not None and judge.reference.compression:
+        _warn_if_larger(plain, judged)
         race = latency.Race.of(bench.info, plain, judged, judge.reference.samples)
     too_much = manifest.gate.failures and manifest.compression.get("passed before")
     allowed = allowance.look(bench, judge.reference) if too_much else None
     return Built(manifest, report, judged.answers, tuple(worst), race, allowed)
+
+
+def _warn_if_larger(plain: Trial, judged: Judged) -> None:
+    """Compression that brings no smaller download has only a price."""
+    was, now = zipped(plain.artifact), zipped(judged.artifact)
+    if now >= was:
+        warn(
+            f"The model was made smaller, but not its artifact: {now:,} bytes zipped, {was:,} without compression. Where the "
+            "audit says that weights are stored in more bits, the gate asked for these: ask for less compression."
+        )
 
 
 def compressed(

@@ -88,6 +88,17 @@ def test_what_it_was_is_told_beside_what_it_is(make: Make, tmp_path: Path) -> No
     assert told["artifact agreement"] <= told["artifact agreement before"]
 
 
+@pytest.mark.parametrize(("sizes", "warned"), [((100, 100), True), ((100, 99), False)])
+def test_an_artifact_that_is_no_smaller_is_said_to_be_so(
+    make: Make, events: list[Event], monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int], warned: bool
+) -> None:
+    told = iter(sizes)
+    monkeypatch.setattr(pipeline, "zipped", lambda artifact: next(told))
+    make(prune=0.5)
+    warnings = [event.text for event in events if isinstance(event, Warned)]
+    assert any("but not its artifact" in text for text in warnings) == warned
+
+
 def test_the_same_again_gives_the_same_bytes(make: Make, tmp_path: Path) -> None:
     """Times are measured, and so are no part of a bundle."""
     first = make(prune=0.5).manifest
