@@ -202,9 +202,8 @@ def _row(point: Point, curve: Curve, best: bool) -> tuple[str, ...]:
 
 def _command(project: Project, curve: Curve, point: Point) -> str:
     """What builds a point."""
-    compress = project.compress.model_copy(update=dict(point.budget.amounts))
     target, _, runtime = curve.target.partition("-")
-    return command_line(project.model_copy(update={"compress": compress}), target, runtime, whole_paths=True)
+    return command_line(project.smaller_by(dict(point.budget.amounts)), target, runtime, whole_paths=True)
 
 
 def _write(project: Project, curve: Curve, command: str) -> Path:

@@ -82,7 +82,10 @@ class Console:
         if error.details and (debug or not isinstance(error, InternalError)):
             self._rich.print(escape(error.details.rstrip()), style="dim")
         if error.hint:
-            self._rich.print(f"[bold]next:[/]  {escape(error.hint)}")
+            advice, *commands = error.hint.split("\n  ")
+            self._rich.print(f"[bold]next:[/]  {escape(advice)}")
+            for command in commands:
+                self.command(command)
 
     def table(
         self,

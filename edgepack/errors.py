@@ -6,7 +6,7 @@ class EdgepackError(Exception):
 
     Args:
         message: what happened and where, in one or two sentences.
-        hint: what to do next.
+        hint: what to do next; a line of its own, indented by two, is a command to copy.
         details: a longer text (a traceback of the user's own code, say) shown below the message.
     """
 

@@ -88,6 +88,11 @@ def step(name: str) -> Iterator[Step]:
         _listener.get()(StepEnded(name, time.monotonic() - start, ok, current.detail))
 
 
+def tell(event: Event) -> None:
+    """Pass on what happened in another process."""
+    _listener.get()(event)
+
+
 def warn(text: str) -> None:
     """Tell the user something that does not stop the build, but that they should not miss."""
     _listener.get()(Warned(text))

@@ -267,9 +267,7 @@ def _finish(project: Project, draft: _Draft) -> None:
         failures = draft.built.manifest.gate.failures
         if failures:
             draft.job.path = put_aside(draft.place.staging, draft.destination)
-            draft.job.error = rejection(
-                draft.job.path, draft.built.manifest, draft.built.worst, draft.info.precisions
-            )
+            draft.job.error = rejection(draft.job.path, draft.built, draft.info.precisions)
         else:
             draft.job.path, draft.job.zip_bytes = ship(
                 draft.place.staging, draft.destination, project.build.zip

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from . import auto, frameworks, latency, parity, registry, sources
+from . import allowance, auto, frameworks, latency, parity, registry, sources, worker
+from .allowance import Allowance
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
-from .compress.sizes import LayerSize
+from .compress.sizes import LayerSize, zipped
 from .compress.stage import Compressed, check, compress
-from .errors import ModelError
-from .events import step, warn
+from .compress.wanted import Wanted
+from .errors import GateError, ModelError
+from .events import step, tell, warn
+from .judge import Judged, Trial
 from .metrics import evaluation as evaluate
 from .metrics.evaluation import Evaluation
 from .model import Model, Origin
 from .project import Project
 from .records import Records, RecordWriter
+from .registry import TargetInfo
 from .samples import SampleSet, collect
 from .spec import Arrays, Signature
 from .workbench import Workbench
@@ -31,30 +37,24 @@ from .workbench import Workbench
 class Recorded:
     """What every target of a build shares, on disk: the samples, the original's answers to the held-back ones, and what it
     makes of the labelled ones.
-
-    Attributes:
-        smaller: see Smaller; where a target runs it by another framework than its own.
     """
 
     samples: SampleSet
     golden: Records
     origin: Origin
     evaluation: Evaluation | None = None
-    smaller: Smaller | None = None
 
 
 @dataclass(frozen=True)
 class Smaller:
-    """The original compressed in its own framework, for targets that run it by another: they get the same weights.
+    """The original compressed in its own framework, for a target that runs it by another: it gets the same weights.
 
     Attributes:
-        found, before, after: see compress.stage.Compressed.
+        told: all of compress.stage.Compressed but the model.
     """
 
     origin: Origin
-    found: dict[str, float]
-    before: tuple[LayerSize, ...]
-    after: tuple[LayerSize, ...]
+    told: tuple[dict[str, float], tuple[LayerSize, ...], tuple[LayerSize, ...], float]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Built:
         report: to be written again when more is known.
         answers: the bundle's, to all held-back samples.
         race: what makes known how fast it is beside the artifact of the original; None without compression.
+        allowed: how much compression the gate allows, where it is missed for compression alone.
     """
 
     manifest: Manifest
@@ -72,6 +73,7 @@ class Built:
     answers: Records
     worst: tuple[parity.LayerParity, ...]
     race: latency.Race | None = None
+    allowed: Allowance | None = None
 
 
 def build(
@@ -94,15 +96,33 @@ def build(
         judge, judged = auto.judged(bench, model, plain)
     else:
         judge = bench.lowered(wanted, model, plain)
-        judged = judge.judge(project.build.precision, bench.info.io(project.build.io), project.build.take)
+        try:
+            judged = judge.judge(project.build.precision, bench.info.io(project.build.io), project.build.take)
+        except GateError as error:
+            if plain is None:
+                raise
+            raise allowance.refusal(error, bench, judge.reference) from None
     with step("write bundle"):
         report = compose.fill(project, bench.info, bench.target, judge.reference, judged, out)
         manifest = seal(out, report.manifest)
     worst = sorted(judged.layers, key=lambda layer: layer.sqnr_db)[:5]
     race = None
     if plain is not None and judge.reference.compression:
+        _warn_if_larger(plain, judged)
         race = latency.Race.of(bench.info, plain, judged, judge.reference.samples)
-    return Built(manifest, report, judged.answers, tuple(worst), race)
+    too_much = manifest.gate.failures and manifest.compression.get("passed before")
+    allowed = allowance.look(bench, judge.reference) if too_much else None
+    return Built(manifest, report, judged.answers, tuple(worst), race, allowed)
+
+
+def _warn_if_larger(plain: Trial, judged: Judged) -> None:
+    """Compression that brings no smaller download has only a price."""
+    was, now = zipped(plain.artifact), zipped(judged.artifact)
+    if now >= was:
+        warn(
+            f"The model was made smaller, but not its artifact: {now:,} bytes zipped, {was:,} without compression. Where the "
+            "audit says that weights are stored in more bits, the gate asked for these: ask for less compression."
+        )
 
 
 def compressed(
@@ -110,7 +130,7 @@ def compressed(
 ) -> tuple[dict[str, float], tuple[LayerSize, ...], tuple[LayerSize, ...]]:
     """Make the model smaller, and no more: what that came to, and the sizes of its layers before and after. See ``build``."""
     bench, model = workbench(project, target_name, workdir, recorded)
-    smaller = compress(project.compression, model, bench.samples, bench.golden)
+    smaller = bench.smaller(project.compression, model)
     return smaller.found, smaller.before, smaller.after
 
 
@@ -137,16 +157,31 @@ def workbench(
         evaluation = recorded.evaluation
         _check_same(recorded.origin.signature, model)
     target = registry.load_target(info)
-    smaller = recorded.smaller if recorded and model.forms != {recorded.origin.form} else None
-
-    def made_elsewhere() -> Compressed:
-        assert smaller is not None
-        made = sources.load(project, info, smaller.origin)
-        return Compressed(made, smaller.found, smaller.before, smaller.after)
-
-    elsewhere = made_elsewhere if smaller else None
+    elsewhere = None
+    if recorded and model.forms != {recorded.origin.form}:
+        elsewhere = partial(_made_elsewhere, project, info, recorded, workdir)
     told = (samples, golden, form, workdir, evaluation, elsewhere)
     return Workbench(project, info, target, source, *told), model
+
+
+def _made_elsewhere(
+    project: Project, info: TargetInfo, recorded: Recorded, workdir: Path, wanted: Wanted
+) -> Compressed:
+    """The original made smaller in its own framework, by a process of its own, and loaded in the target's."""
+    folder = Path(tempfile.mkdtemp(prefix="smaller-", dir=workdir))
+    made = worker.run(
+        smaller, project, info, recorded, wanted, folder, env=frameworks.environment(), listener=tell
+    )
+    return Compressed(sources.load(project, info, made.origin), *made.told)
+
+
+def smaller(project: Project, info: TargetInfo, recorded: Recorded, wanted: Wanted, folder: Path) -> Smaller:
+    """Make the original smaller in its own framework; ``folder`` takes what another loads. Runs in a process of its own."""
+    origin = recorded.origin
+    model = sources.load(project, replace(info, forms=(origin.form,)), origin)
+    made = compress(wanted, model, recorded.samples, recorded.golden)
+    told = (made.found, made.before, made.after, made.seconds)
+    return Smaller(sources.handed_over(made.model, origin, folder), told)
 
 
 def record(project: Project, workdir: Path) -> Recorded:
@@ -161,19 +196,7 @@ def record(project: Project, workdir: Path) -> Recorded:
     model = _load(project, original)
     samples, golden, evaluation = ask(project, model, workdir)
     (origin,) = origins
-    smaller = None
-    if project.compression.is_any and _needs_stand_in(project, origin):
-        made = compress(project.compression, model, samples, golden)
-        (workdir / "smaller").mkdir()
-        handed_over = sources.handed_over(made.model, origin, workdir / "smaller")
-        smaller = Smaller(handed_over, made.found, made.before, made.after)
-    return Recorded(samples, golden, origin, evaluation, smaller)
-
-
-def _needs_stand_in(project: Project, origin: Origin) -> bool:
-    """Whether a target runs the original by another framework than its own."""
-    infos = (registry.target(name, project.build.runtime) for name in project.build.targets)
-    return any(frameworks.stand_in(origin.form, info.forms) for info in infos)
+    return Recorded(samples, golden, origin, evaluation)
 
 
 def _load(project: Project, source: Callable[[], Model], quiet: bool = False, by: str = "") -> Model:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .bundle.manifest import SLUG
-from .compress.stage import Wanted
+from .compress.wanted import Wanted
 from .errors import UsageError
 from .fields import Chosen, Count, Names, Positive, Share, Values
 from .keys import check_keys, explained, merged, relocate
@@ -171,6 +171,12 @@ class Project(Table):
         amounts = dict(self.compress) | ({"prune": None} if self.compress.is_auto else {})
         decides = self.compress.recover_minutes is None and not self.evaluation.bounds
         return Wanted(**amounts, gate=self.parity_gate if decides else None)
+
+    def smaller_by(self, amounts: Mapping[str, float], **others: float | None) -> Project:
+        """The same with these amounts of compression and no other, and with other values of [compress]."""
+        kept = {"keep": self.compress.keep, "recover_minutes": self.compress.recover_minutes}
+        compress = CompressTable.model_validate({**kept, **others, **amounts})
+        return self.model_copy(update={"compress": compress})
 
     @property
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str | None]]:

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .bundle.manifest import Manifest
 from .console import format_bytes
 from .errors import GateError
-from .parity import MAX_DB, LayerParity
+from .parity import MAX_DB
+from .pipeline import Built
 from .spec import AUTO, Precision
 
 
-def rejection(
-    path: Path, manifest: Manifest, worst: tuple[LayerParity, ...], offered: tuple[Precision, ...]
-) -> GateError:
+def rejection(path: Path, built: Built, offered: tuple[Precision, ...]) -> GateError:
     """The error of a bundle whose gate was not met.
 
     Args:
         path: where it was put aside.
-        worst: its worst layers.
         offered: the target's precisions, from the smallest to the closest.
     """
+    manifest = built.manifest
     failures = "; ".join(manifest.gate.failures)
-    lines = "".join(f"  {_decibels(layer.sqnr_db):>10}  {layer.name}\n" for layer in worst)
+    lines = "".join(f"  {_decibels(layer.sqnr_db):>10}  {layer.name}\n" for layer in built.worst)
     asked = manifest.precision
     closer = () if asked == AUTO else offered[offered.index(Precision(asked)) + 1 :]
     other = " or ".join(closer[:2])
     advice = f"Try --precision {other}, or more samples as in real use." if other else ""
     reached = ""
-    if manifest.compression and manifest.compression["passed before"]:
-        reached, advice = f" {_reached(manifest.compression)}", _less(manifest.compression)
-    elif manifest.compression:
+    if built.allowed is not None:
+        reached, advice = f" {_reached(manifest.compression)}", built.allowed.advice
+    elif manifest.compression and not manifest.compression["passed before"]:
         reached = " It is not met without compression either."
     return GateError(
         f"The gate was not met, so nothing was shipped: {failures}.{reached}",
@@ -46,15 +44,6 @@ def _reached(found: dict[str, float]) -> str:
         f"Without compression it is met. That agrees with the original to {before:.1f} %, this to {agreed:.1f} %, at "
         f"{format_bytes(int(found['zipped']))} zipped in place of {format_bytes(int(found['zipped before']))}, "
         f"after {found['minutes']:g} minutes of learning."
-    )
-
-
-def _less(found: dict[str, float]) -> str:
-    """What to do about a budget that is too tight."""
-    more = max(5, round(2 * found["minutes"]))
-    return (
-        f"Ask for less, give more samples as in real use, or --recover-minutes {more}. "
-        "edgepack compress --curve, in place of build, finds what can be asked for."
     )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from . import parity
 from .compress import stage
 from .compress.sizes import zipped
-from .compress.stage import Compressed, Wanted
+from .compress.stage import Compressed
+from .compress.wanted import Wanted
 from .events import inside, step
 from .judge import Judge, Reference, Trial
 from .layout import channels_last
@@ -33,7 +34,7 @@ class Workbench:
         origin: the form of the framework in which it was asked.
         workdir: an empty folder.
         evaluation: what artifacts are evaluated by, if metrics of the task are asked for.
-        elsewhere: gives what the project asks for, made in the original's own framework, where this is another.
+        elsewhere: makes the original smaller in its own framework, where this is another.
     """
 
     project: Project
@@ -45,7 +46,7 @@ class Workbench:
     origin: str
     workdir: Path
     evaluation: Evaluation | None = None
-    elsewhere: Callable[[], Compressed] | None = None
+    elsewhere: Callable[[Wanted], Compressed] | None = None
 
     def plain(self, model: Model) -> Trial:
         """The artifact that would ship without compression, and how it compares."""
@@ -57,6 +58,12 @@ class Workbench:
             running.detail = f"{zipped(trial.artifact) / 1000:,.1f} kB zipped, {agreement:.1f} % agree"
         return trial
 
+    def smaller(self, wanted: Wanted, model: Model) -> Compressed:
+        """The model made smaller, in one framework whatever the target's: all targets get the same weights, once."""
+        if self.elsewhere is not None and wanted.is_any:
+            return self.elsewhere(wanted)
+        return stage.compress(wanted, model, self.samples, self.golden)
+
     def lowered(self, wanted: Wanted, model: Model, plain: Trial | None = None) -> Judge:
         """The model, made smaller as is wanted and lowered.
 
@@ -67,13 +74,11 @@ class Workbench:
             ModelError: it has no layers, or an op that the target lacks.
             UsageError: what is wanted cannot be.
         """
-        if self.elsewhere is not None and wanted == self.project.compression:
-            smaller = self.elsewhere()
-        else:
-            smaller = stage.compress(wanted, model, self.samples, self.golden)
+        smaller = self.smaller(wanted, model)
         turned, samples = self.turned(smaller.model)
         before = _before(plain) if smaller.found and plain else {}
-        reference = Reference(turned, samples, self.golden, self.origin, {**smaller.found, **before})
+        found = {**smaller.found, **before}
+        reference = Reference(turned, samples, self.golden, self.origin, found, smaller.seconds)
         workdir = Path(tempfile.mkdtemp(prefix="lowered-", dir=self.workdir))
         with step("lower"):
             lowering = self.target.lower(turned, samples.calibration, workdir)

@@ -78,6 +78,16 @@ def test_what_does_not_hold_on_the_held_back_samples_becomes_milder(
     assert any("--prune 0.95 did not hold" in event.text for event in events if isinstance(event, Warned))
 
 
+def test_what_makes_nothing_smaller_does_not_ship(
+    make: Callable[..., Built], events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "zipped", lambda artifact: 100)
+    told = make(0.9).manifest
+    assert told.gate.passed
+    assert told.compression == {}
+    assert any("no smaller" in event.text for event in events if isinstance(event, Warned))
+
+
 def test_other_amounts_beside_it_are_refused(make: Callable[..., Built]) -> None:
     with pytest.raises(UsageError, match="leave out the others"):
         make(0.9, cluster=32)

@@ -44,6 +44,8 @@ def test_a_curve_is_a_table_a_page_and_a_command_that_builds_the_smallest(
     ratios = [point["budget"]["prune"] for point in curve["points"] if point["series"] == "prune"]
     assert ratios == [0.2, 0.35, 0.5, 0.65, 0.8, 0.9]
     assert all(point["budget"]["cluster"] == 64 for point in curve["points"][1:])
+    errors = {point["series"]: point["error"] for point in curve["points"] if point["error"]}
+    assert errors.keys() == {"low rank"}  # of a layer of 48 weights
     assert Path(curve["page"]).read_text().startswith("<!DOCTYPE html>")
     assert Path(curve["chart"]).read_text().startswith("<svg")
     built = edgepack(*shlex.split(curve["smallest"]["command"])[1:], "--json")
@@ -59,7 +61,7 @@ def test_a_curve_is_a_table_a_page_and_a_command_that_builds_the_smallest(
         ((), "taught", 2, "no amount is given"),
         (("--prune", "auto"), "taught", 2, "--curve shows what there is to choose from"),
         (
-            ("--curve", "--prune", 0.5, "--cluster", 32, "--prune-channels", 0.1),
+            ("--curve", "--prune", 0.5, "--cluster", 32, "--prune-channels", 0.1, "--low-rank", 0.2),
             "taught",
             2,
             "nothing to draw",

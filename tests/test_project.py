@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edgepack.compress.stage import Wanted
+from edgepack.compress.wanted import Wanted
 from edgepack.errors import UsageError
 from edgepack.metrics.metric import Asked
 from edgepack.metrics.request import Bound, Request

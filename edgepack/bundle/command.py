@@ -9,16 +9,19 @@ from ..project import InputTable, OutputTable, Project
 from ..usercode import is_reference
 
 
-def command_line(project: Project, target: str, runtime: str, whole_paths: bool = False) -> str:
+def command_line(
+    project: Project, target: str, runtime: str, whole_paths: bool = False, verb: str = "build"
+) -> str:
     """``edgepack build ...`` with every value that is not a default, ``--out`` left out.
 
     Args:
+        verb: of another command with the same options.
         whole_paths: as they are, to be called here; else by their last part, the same wherever the project lies.
     """
     model, data, build, defaults = project.model, project.data, project.build, Project()
     compress = project.compress
     shown = str if whole_paths else _short
-    words = ["edgepack", "build", shown(model.source), "--data", shown(data.representative)]
+    words = ["edgepack", verb, shown(model.source), "--data", shown(data.representative)]
     words += ["--target", target, "--precision", build.precision]
     plain = {
         "--take": (build.take, None),

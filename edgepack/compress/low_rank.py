@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import GateError
+from ..errors import GateError, ModelError
 from ..spec import Array, Arrays
 from .recover import Problem
 from .sensitivity import change, distance, problem
@@ -77,9 +77,15 @@ def split(
 
     Raises:
         GateError: not so many weights can go, with the most that can.
+        ModelError: none of the layers splits.
     """
     open_to = [layer for layer in layers if layer.splits and layer.has_inputs]
-    moments = student.moments([layer.name for layer in open_to], fed) if open_to else {}
+    if not open_to:
+        raise ModelError(
+            "Two layers can take the place of none here: a graph, or code that computes with its weights, has no others.",
+            "Give the module or the Keras model itself, by a file.py:factory; or use --prune or --cluster.",
+        )
+    moments = student.moments([layer.name for layer in open_to], fed)
     problems = {
         layer.name: problem(layer, student.weight(layer.name), moments[layer.name]) for layer in open_to
     }
@@ -125,7 +131,7 @@ def spend(spectra: Sequence[Spectrum], total: int, ratio: float) -> dict[str, in
     if most < ratio:
         raise GateError(
             f"Low rank can take {100 * most:.0f} % of the weights at most, with one channel between any two.",
-            f"Ask for less: --low-rank {max(0.0, np.floor(50 * most) / 100):g}.",
+            f"Ask for less: --low-rank {max(0.01, np.floor(50 * most) / 100):g}.",
         )
     low, high = -30.0, 30.0  # of the price's logarithm
     for _ in range(100):

@@ -6,6 +6,7 @@ What was found is found again without computing, for a second target and for the
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
@@ -25,6 +26,7 @@ from .enough import is_enough
 from .lesson import Lesson
 from .sizes import LayerSize
 from .student import Group, Layer, Student, Teacher
+from .wanted import Wanted
 
 MOMENT_SAMPLES = 256
 """At most so many calibration samples tell a layer's inputs; a convolution has many places in each."""
@@ -38,51 +40,8 @@ PROOFS = 4
 MINUTES = 5.0
 """How long a model may learn, where the gate asks for more than the closed form gives."""
 
-FEWEST_CODES, MOST_CODES = 16, 128
-"""How many values pruned layers may have, from nearly all weights gone to nearly none; int8 has 255."""
-
 FEWEST = 16
 """Calibration samples to learn from."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked for.
-
-    Attributes:
-        prune: the share of the layers' weights that go.
-        prune_channels: the share of all multiplications that go with whole channels.
-        low_rank: the share of the layers' weights that go where two layers take the place of one.
-        cluster: how many values a layer's weights may have; where weights go and it is not told, see ``codes``.
-        recover_minutes: to learn from the original, after the closed form; None for some, where the gate asks for it.
-        keep: layers that are left as they are; the first one and depthwise convolutions always are.
-        gate: what the model is to meet; None where that is not told before it is lowered.
-    """
-
-    prune: float | None = None
-    cluster: int | None = None
-    prune_channels: float | None = None
-    low_rank: float | None = None
-    recover_minutes: float | None = None
-    keep: tuple[str, ...] = ()
-    gate: parity.Gate | None = None
-
-    @property
-    def codes(self) -> int:
-        """How many values a layer's weights may have; 0 for any.
-
-        What goes for size goes on: the more weights are set to zero, the less those left need to be told apart, and an app is
-        downloaded compressed.
-        """
-        if self.cluster is not None or self.prune is None:
-            return self.cluster or 0
-        return max(FEWEST_CODES, round(MOST_CODES * (1 - self.prune)))
-
-    @property
-    def is_any(self) -> bool:
-        return any(
-            each is not None for each in (self.prune, self.cluster, self.prune_channels, self.low_rank)
-        )
 
 
 @dataclass(frozen=True)
@@ -92,12 +51,14 @@ class Compressed:
     Attributes:
         found: what it came to, by name; empty where nothing was asked for.
         before: the sizes of its layers, and those ``after``.
+        seconds: that the closed form took, when it was made.
     """
 
     model: Model
     found: dict[str, float] = field(default_factory=dict)
     before: tuple[LayerSize, ...] = ()
     after: tuple[LayerSize, ...] = ()
+    seconds: float = 0.0
 
 
 def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) -> Compressed:
@@ -111,6 +72,7 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
     """
     if not wanted.is_any:
         return Compressed(model)
+    began = time.monotonic()
     with step("compress") as running:
         student = check(wanted, model, samples, golden).student()
         chosen = layers(student, wanted.keep)
@@ -126,9 +88,11 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
                 found = _made(
                     wanted, student, chosen, groups, lesson, samples.held_back, golden, folder, running
                 )
+                found["seconds"] = time.monotonic() - began - 60 * found["minutes"]
                 kept.keep(student, found, folder)
             if groups:
                 channels.slim(student, kept.noted_gone(groups, folder), lesson.looks[:PROOFS])
+        seconds = found.pop("seconds")
         after = sizes.layer_sizes(student)
         was = sizes.total(before)
         found |= {"layers": len(chosen), **sizes.total(after)}
@@ -137,7 +101,7 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
             names = {layer.name for layer in chosen}
             found["values a layer"] = max(each.values for each in after if each.name in names)
         running.detail = summary(found)
-    return Compressed(student.model(), found, before, after)
+    return Compressed(student.model(), found, before, after, seconds)
 
 
 def _split(ratio: float, student: Student, chosen: Sequence[Layer], lesson: Lesson, folder: Path) -> Student:

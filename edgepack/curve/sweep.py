@@ -15,7 +15,8 @@ from ..bundle.writer import cache_dir
 from ..compress.budget import Budget
 from ..compress.kept import METHOD
 from ..compress.sizes import layer_sizes, total, zipped
-from ..compress.stage import Wanted, check
+from ..compress.stage import check
+from ..compress.wanted import Wanted
 from ..errors import EdgepackError
 from ..events import inside, step
 from ..judge import Trial

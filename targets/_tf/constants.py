@@ -31,6 +31,9 @@ OTHERS = {"BatchMatMulV2", "Einsum", "While", "StatelessWhile", "If", "Stateless
 OTHERS |= {"StatefulPartitionedCall"}
 
 
+TRANSPOSED = {"Conv2DBackpropInput", "Conv3DBackpropInputV2"}
+
+
 class Site(NamedTuple):
     """An input of an op."""
 
@@ -131,10 +134,42 @@ def _described(name: str, shape: tuple[int, ...], uses: list[Use]) -> tuple[Laye
         kind = "depthwise"
     has_inputs = kind in ("linear", "conv")
     bias = _bias(ops[0], out) if has_inputs and len(ops) == 1 else None
-    places = sum(math.prod(size or 1 for size in op.outputs[0].shape) // out for op in fed)
-    layer = Layer(name, kind, (out, math.prod(shape) // out), bias is not None, max(places, 1))
+    places = sum(_places(use, out) for use in uses)
+    layer = Layer(name, kind, (out, math.prod(shape) // out), bias is not None, places)
     names = tuple(op.name for op in fed) if has_inputs else ()
     return layer, Constant(None, axes, Site(ops[0].name, uses[0].place), names, bias)
+
+
+def _places(use: Use, out: int) -> int:
+    """At how many places an op multiplies with weights for one sample; what is within other functions counts as one."""
+    op = use.op
+    if op.type == "GatherV2":
+        return 0  # it looks up, and multiplies nothing
+    if op.type in ("While", "StatelessWhile"):
+        return _steps(op)
+    if op.type == "Einsum":
+        return _repeats(op, use.place)
+    if op.type == "BatchMatMulV2":
+        weights, is_turned = op.inputs[use.place].shape, op.get_attr("adj_y" if use.place else "adj_x")
+        summed = weights[-2 if use.place != is_turned else -1]
+        return int(math.prod(size or 1 for size in op.outputs[0].shape) * summed // math.prod(weights))
+    if op.type not in OUTPUTS:
+        return 1
+    seen, made = (op.inputs[2], op.inputs[2].shape[-1]) if op.type in TRANSPOSED else (op.outputs[0], out)
+    return int(math.prod(size or 1 for size in seen.shape) // made)
+
+
+def _steps(loop: Any) -> int:
+    """As many as the sequences have that a loop reads."""
+    read = (given.op.inputs[0] for given in loop.inputs if given.op.type == "TensorListFromTensor")
+    return max((each.shape[0] or 1 for each in read if each.shape.rank), default=1)
+
+
+def _repeats(einsum: Any, place: int) -> int:
+    """How often an einsum multiplies with each value of an input: the sizes of the letters that this one has not."""
+    terms = einsum.get_attr("equation").decode().partition("->")[0].split(",")
+    letters = zip("".join(terms), (size for given in einsum.inputs for size in given.shape), strict=False)
+    return math.prod(size or 1 for letter, size in dict(letters).items() if letter not in terms[place])
 
 
 def _is_fed(op: Any, shape: tuple[int, ...]) -> bool:

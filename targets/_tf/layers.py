@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,12 +15,12 @@ import tensorflow as tf
 from edgepack.compress.student import Kind, Layer
 from edgepack.spec import Array
 
-from . import low_rank
+from . import low_rank, places
+from .calls import watching
 
 L = keras.layers
 CONVOLUTIONS = (L.Conv1D, L.Conv2D)
 DEPTHWISE = (L.DepthwiseConv1D, L.DepthwiseConv2D)
-TRANSPOSED = (L.Conv1DTranspose, L.Conv2DTranspose, L.Conv3DTranspose)
 SCALING = (L.LayerNormalization, L.RMSNormalization, L.PReLU)
 
 
@@ -107,7 +106,8 @@ def found(model: keras.Model, run: Callable[[], Any]) -> tuple[tuple[Layer, Weig
         outer.append(tf.compat.v1.get_default_graph())
         run()
 
-    with watching([each for each in layers if _is_plain(each)]) as seen:
+    asking = [each for each in layers if each._trainable_variables or isinstance(each, places.LOOPING)]
+    with watching([each for each in layers if _is_plain(each)]) as seen, places.counting(asking) as asked:
         concrete = tf.function(look, autograph=False).get_concrete_function()
     # what is computed within a loop cannot be looked at from outside
     fed = {key: calls for key, calls in seen.items() if all(given.graph is outer[-1] for _, given in calls)}
@@ -122,7 +122,7 @@ def found(model: keras.Model, run: Callable[[], Any]) -> tuple[tuple[Layer, Weig
             _described(
                 each,
                 names.count(each.layer.name) == 1,
-                fed.get(id(each.layer), []),
+                asked[id(each.layer)],
                 each.is_fed and id(each.layer) in splitting,
             ),
             each,
@@ -131,13 +131,11 @@ def found(model: keras.Model, run: Callable[[], Any]) -> tuple[tuple[Layer, Weig
     )
 
 
-def _described(weight: Weight, is_only: bool, calls: Sequence[tuple[Any, Any]], splits: bool) -> Layer:
+def _described(weight: Weight, is_only: bool, count: int, splits: bool) -> Layer:
     name = weight.variable.path
     if weight.is_fed:
         name = weight.layer.name if is_only else weight.layer.path
-    shape = weight.matrix().shape
-    places = sum(math.prod(size or 1 for size in given.shape) // shape[0] for _, given in calls)
-    return Layer(name, weight.kind, shape, weight.takes_shift, max(places, 1), splits)
+    return Layer(name, weight.kind, weight.matrix().shape, weight.takes_shift, count, splits)
 
 
 def _is_plain(layer: Any) -> bool:
@@ -166,11 +164,10 @@ def _outputs(layer: Any, variable: Any) -> tuple[int, ...]:
     if isinstance(layer, L.Embedding):
         return ()
     if isinstance(layer, L.EinsumDense):
-        fed, kernel, _ = re.split("->|,", layer.equation)
-        return tuple(place for place, letter in enumerate(kernel) if letter not in fed)
+        return places.outputs(layer.equation)
     if _is_depthwise(layer, variable):
         return (last - 1, last)
-    return (last - 1,) if isinstance(layer, TRANSPOSED) else (last,)
+    return (last - 1,) if isinstance(layer, places.TRANSPOSED) else (last,)
 
 
 def _is_depthwise(layer: Any, variable: Any) -> bool:
@@ -204,34 +201,3 @@ def patches(fed: Any, sizes: list[int], strides: list[int], rates: list[int], pa
     else:
         seen = tf.image.extract_patches(fed, [1, *sizes, 1], [1, *strides, 1], [1, *rates, 1], padding)
     return tf.reshape(seen, [-1, seen.shape[-1]])
-
-
-@contextmanager
-def watching(layers: Sequence[Any]) -> Iterator[dict[int, list[tuple[Any, Any]]]]:
-    """Notes what layers are fed with and give, by their ``id``, in the order in which they compute."""
-    seen: dict[int, list[tuple[Any, Any]]] = {}
-
-    def note(layer: Any, inputs: Any, compute: Callable[[], Any]) -> Any:
-        given = compute()
-        seen.setdefault(id(layer), []).append((inputs, given))
-        return given
-
-    with calling(layers, note):
-        yield seen
-
-
-@contextmanager
-def calling(layers: Sequence[Any], call: Callable[[Any, Any, Callable[[], Any]], Any]) -> Iterator[None]:
-    """Meanwhile ``call`` is called in place of layers: with the layer, what it is fed with, and what computes it."""
-
-    def replacing(own: Callable[..., Any], layer: Any) -> Callable[..., Any]:
-        return lambda inputs, *args, **kwargs: call(layer, inputs, lambda: own(inputs, *args, **kwargs))
-
-    before = [layer.call for layer in layers]
-    for layer, own in zip(layers, before, strict=True):
-        object.__setattr__(layer, "call", replacing(own, layer))
-    try:
-        yield
-    finally:
-        for layer, own in zip(layers, before, strict=True):
-            object.__setattr__(layer, "call", own)

@@ -10,9 +10,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from edgepack.errors import EdgepackError, ModelError, UsageError
+from edgepack.errors import ModelError, UsageError
 from edgepack.model import HandedOver, LoadRequest
 from edgepack.spec import Affine, Array, Arrays, Signature, TensorSpec, format_shape
 from edgepack.wrap import Where
@@ -23,6 +22,7 @@ from . import wrap
 from .frozen import Frozen
 from .graph_student import GraphStudent
 from .student import KerasStudent
+from .trace import traced
 
 BOUNDARY = {"int64": "int32", "uint32": "int32", "uint64": "int32", "int16": "int32", "float64": "float32"}
 """What a mobile runtime takes instead of the types that only servers like."""
@@ -91,12 +91,12 @@ def build(function: Function, request: LoadRequest) -> TFModel:
         if was.dtype != now.dtype
     ]
     bare = replace(function, inputs=inputs, call=_narrowed(function))
-    concrete, frozen = _trace(bare)
+    concrete, frozen = traced(bare)
     graph = wrap.inspect(frozen.concrete, frozen.signature)
     wrapped = wrap.realise(bare, frozen, graph, request.wrap)
     notes += wrapped.notes
     if wrapped.function is not bare:
-        concrete, frozen = _trace(wrapped.function)
+        concrete, frozen = traced(wrapped.function)
         graph = wrap.inspect(frozen.concrete, frozen.signature)
     frozen = replace(
         frozen,
@@ -128,7 +128,7 @@ def _retrace(
     )
 
     def retrace() -> Frozen:
-        _, frozen = _trace(replace(function, inputs=inputs))
+        _, frozen = traced(replace(function, inputs=inputs))
         return replace(frozen, signature=_with_ranges(frozen.signature, request))
 
     return retrace
@@ -225,72 +225,3 @@ def _narrow(name: str, value: Any) -> Any:
     narrow = BOUNDARY.get(value.dtype.name, value.dtype.name)
     narrow = "float32" if narrow in ("float16", "bfloat16") else narrow
     return tf.identity(tf.cast(value, narrow))
-
-
-def _trace(function: Function) -> tuple[Any, Frozen]:
-    """The concrete function of a source and its frozen twin. Raises ModelError when it cannot be traced."""
-    names: list[str] = []
-
-    def flat(*tensors: Any) -> list[Any]:
-        outputs = function.call(
-            {spec.name: value for spec, value in zip(function.inputs, tensors, strict=True)}
-        )
-        names[:] = outputs
-        return list(outputs.values())
-
-    specs = [tf.TensorSpec(spec.shape, spec.dtype, name=f"in_{i}") for i, spec in enumerate(function.inputs)]
-    batch_is_open = any(spec.shape[:1] == (None,) for spec in function.inputs)
-    try:
-        concrete = tf.function(flat, autograph=False).get_concrete_function(*specs)
-        _refuse_state(concrete)
-        frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
-        _refuse_tables(frozen)
-    except EdgepackError:
-        raise
-    except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise ModelError(
-            f"The model cannot be traced with {', '.join(map(str, function.inputs))}: {lines[0][:400]}",
-            "Call it once in Python with such inputs; if its inputs are others, give --shape.",
-            "\n".join(lines[1:12]),
-        ) from error
-    signature = Signature(
-        function.inputs,
-        tuple(
-            TensorSpec(name, _output_shape(name, tensor, batch_is_open), tensor.dtype.name)
-            for name, tensor in zip(names, concrete.outputs, strict=True)
-        ),
-    )
-    return concrete, Frozen(frozen, signature)
-
-
-def _refuse_state(concrete: Any) -> None:
-    """What a call writes into variables would be lost in a file whose variables are constants. Raises ModelError."""
-    writes = [op.name for op in concrete.graph.get_operations() if op.type.startswith("Assign")]
-    if writes:
-        layers = sorted({name.rpartition("/")[0] for name in writes})
-        raise ModelError(
-            f"The model keeps state between calls, in {', '.join(map(repr, layers[:5]))}.",
-            "Make it stateless (stateful=False), or give the state as an input and return it as an output.",
-        )
-
-
-def _refuse_tables(frozen: Any) -> None:
-    """What is still handed in from outside after freezing is no variable. Raises ModelError."""
-    handles = [tensor.name for tensor in frozen.inputs if tensor.dtype in (tf.resource, tf.variant)]
-    if handles:
-        raise ModelError(
-            "The model looks values up in a table (or holds another resource), which no edge runtime takes along.",
-            "Do the lookup in the app, and give a model that takes numbers.",
-        )
-
-
-def _output_shape(name: str, tensor: Any, batch_is_open: bool) -> tuple[int | None, ...]:
-    """The shape, known but for an open batch. Raises ModelError."""
-    sizes = tensor.shape.as_list() if tensor.shape.rank is not None else [None, None]
-    if None in (sizes[1:] if batch_is_open else sizes):
-        raise ModelError(
-            f"The output '{name}' has a size that depends on the data: {tensor.shape}.",
-            "Return a tensor of fixed size: pad it, or take the k best.",
-        )
-    return tuple(sizes)

@@ -15,12 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from edgepack.compress import cluster, lockstep
-from edgepack.compress.distil import spans
+from edgepack.compress import lockstep
 from edgepack.compress.lockstep import Halting, Pair, Stop
 from edgepack.compress.recover import Moments, Sums
 from edgepack.compress.student import Group, Hold
@@ -29,7 +27,9 @@ from edgepack.spec import Array, Arrays, Signature
 from .._keras.source import symbolic
 from . import layers as shapes
 from . import low_rank
+from .calls import calling, watching
 from .channels import Channels
+from .held import Held
 from .loss import loss
 from .stacking import can_stack
 
@@ -74,9 +74,7 @@ class KerasStudent:
         self._original = [each.numpy() for each in self._variables]
         self._together = STACK if self._can_stack() else 1
         self._holds: dict[str, Hold] = {}
-        self._optimiser: Any = None
-        self._shadows: dict[str, Any] = {}
-        self._spans: list[float] = []
+        self._held: Held | None = None
         self._graphs: dict[tuple[str, ...], Any] = {}
         self._channels: Channels | None = None
         self._slim: TFModel | None = None
@@ -131,12 +129,12 @@ class KerasStudent:
             return self.moments([name], samples)[name]
 
         sizes = self._input_bytes(names)
-        with shapes.calling(list(layers.values()), at):
+        with calling(list(layers.values()), at):
             yield from lockstep.walk(names, samples, begin, anew, sizes, self._together, self._as_teacher)
 
     def _input_bytes(self, names: Sequence[str]) -> dict[str, list[int]]:
         layers = [self._found[name].layer for name in names]
-        with shapes.watching(layers) as seen:
+        with watching(layers) as seen:
             self._call(*self._example())
         return {
             name: [int(tf.size(fed)) * fed.dtype.size for fed, _ in seen[id(layer)]]
@@ -153,48 +151,37 @@ class KerasStudent:
 
     def hold(self, holds: Mapping[str, Hold]) -> None:
         self._holds = dict(holds)
-        self._shadows = {name: keras.Variable(self._found[name].variable) for name in holds}
-        self._optimiser = keras.optimizers.Adam(global_clipnorm=1.0)
-        self._optimiser.build(self._moved())
-        self._spans = spans([np.moveaxis(np.atleast_1d(each), -1, 0) for each in self._moved()])
+        self._held = Held(holds, self._found, self._trainable)
 
     def release(self) -> None:
-        self._holds, self._shadows, self._optimiser = {}, {}, None
+        self._holds, self._held = {}, None
 
     def learn(self, batch: Sequence[Arrays], rate: float) -> float:
+        assert self._held is not None
         stacks = [batch] if self._together > 1 else [[sample] for sample in batch]
-        total, sums = 0.0, [0.0] * len(self._spans)
+        total, sums = 0.0, [0.0] * len(self._trainable)
         for stack in map(self._tensors, stacks):
             taught, wanted = self._taught(stack)
             value, gradients = self._gradients(stack, taught, wanted)
             total += float(value) / len(stacks)
             sums = [a + b / len(stacks) for a, b in zip(sums, gradients, strict=True)]
         if np.isfinite(total):
-            self._optimiser.learning_rate = rate
-            self._step(sums)
-            self._show()
+            self._held.step(sums, rate)
         return total
 
-    def _step(self, gradients: Sequence[Any]) -> None:
-        """Adam's step does not depend on the gradient's size, so what it moves is scaled afterwards."""
-        moved = self._moved()
-        before = [tf.identity(each.value) for each in moved]
-        self._optimiser.apply(gradients, moved)
-        for each, old, relative in zip(moved, before, self._spans, strict=True):
-            each.assign(old + relative * (each.value - old))
-
     def save(self, path: Path) -> None:
-        moving = [*self._shadows.values(), *(self._optimiser.variables if self._optimiser else [])]
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez(file, *(each.numpy() for each in [*self._variables, *moving]))
+            np.savez(file, *(each.numpy() for each in self._state()))
         partial.replace(path)
 
     def restore(self, path: Path) -> None:
-        moving = [*self._shadows.values(), *(self._optimiser.variables if self._optimiser else [])]
         with np.load(path, allow_pickle=False) as state:
-            for variable, name in zip([*self._variables, *moving], state.files, strict=False):
+            for variable, name in zip(self._state(), state.files, strict=False):
                 variable.assign(state[name])
+
+    def _state(self) -> list[Any]:
+        return [*self._variables, *(self._held.state if self._held else [])]
 
     def split(self, factors: Mapping[str, tuple[Array, Array]]) -> KerasStudent:
         own = {id(self._found[name].layer): pair for name, pair in factors.items()}
@@ -216,23 +203,6 @@ class KerasStudent:
     def model(self) -> TFModel:
         self.release()
         return self._slim or self._rebuild(None)
-
-    def _moved(self) -> list[Any]:
-        """What learning moves: the shadow in place of a held kernel."""
-        held = {id(self._found[name].variable): shadow for name, shadow in self._shadows.items()}
-        return [held.get(id(each), each) for each in self._trainable]
-
-    def _show(self) -> None:
-        """Give held layers the nearest weights to their shadows that they may have."""
-        for name, hold in self._holds.items():
-            own = self._found[name]
-            weight = own.matrix(self._shadows[name].numpy())
-            if hold.codes is not None and hold.scales is not None:
-                codes = hold.codes if hold.mask is None else hold.codes[hold.codes != 0]
-                weight = codes[cluster.nearest(weight / hold.scales, codes)] * hold.scales
-            if hold.mask is not None:
-                weight = weight * hold.mask
-            own.variable.assign(own.stored(weight))
 
     @contextmanager
     def _as_teacher(self) -> Iterator[None]:
@@ -257,7 +227,7 @@ class KerasStudent:
         chosen = {name: self._found[name].layer for name in names}
 
         def inputs(*tensors: Any) -> list[Any]:
-            with shapes.watching(list(chosen.values())) as seen:
+            with watching(list(chosen.values())) as seen:
                 self._call(*tensors)
             return [
                 tf.concat([shapes.unfolded(each, fed, self._widths[name]) for fed, _ in seen[id(each)]], 0)
@@ -282,7 +252,7 @@ class KerasStudent:
     def _watched(self, *tensors: Any) -> tuple[list[Any], list[Any]]:
         shown = [self._found[name] for name in self._holds] if self._taught_by is None else []
         chosen = [each.layer for each in shown if each.is_fed]
-        with shapes.watching(chosen) as seen:
+        with watching(chosen) as seen:
             answers = self._call(*tensors)
         return answers, [given for each in chosen for _, given in seen[id(each)]]
 

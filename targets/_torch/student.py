@@ -27,7 +27,7 @@ from . import channels, low_rank
 from .held import Held
 from .layers import Weight, described, tensor
 from .loss import Feature, loss
-from .watching import halt, input_bytes, inputs, step_by_step
+from .watching import halt, input_bytes, inputs, kinds, step_by_step
 
 if TYPE_CHECKING:
     from .model import TorchModel
@@ -262,17 +262,22 @@ class TorchStudent:
             yield self._tensors(stack)
 
     def _can_stack(self, example: tuple[torch.Tensor, ...]) -> bool:
-        """Whether two samples computed together give what each gives alone."""
+        """Whether two samples computed together give what each gives alone, and use the weights in the same way."""
         if not all(each.ndim and len(each) == 1 for each in example):
             return False
+        doubled = tuple(torch.cat([each, each]) for each in example)
+        weights = self._tensors_of(list(self._weights), self._module)
         try:
             with torch.no_grad():
                 alone = self._module(*example)
-                both = self._module(*(torch.cat([each, each]) for each in example))
+                both = self._module(*doubled)
+            with self._watching():
+                uses = [kinds(self._module, weights, each) for each in (example, doubled)]
         except Exception:  # a reshape to a batch of 1, say: then one after the other
             return False
-        return all(
-            len(two) == 2 * len(one) and torch.allclose(two, torch.cat([one, one]), rtol=1e-3, atol=1e-4)
+        return uses[0] == uses[1] and all(
+            one.ndim
+            and len(two) == 2 * len(one)
+            and torch.allclose(two, torch.cat([one, one]), rtol=1e-3, atol=1e-4)
             for one, two in zip(alone, both, strict=True)
-            if one.ndim
-        ) and all(one.ndim for one in alone)
+        )

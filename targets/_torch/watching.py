@@ -71,7 +71,7 @@ class Use:
         is_turned: the weight as it is stored, beside [out, in].
         bias: its name, where it is a parameter.
         fed: with what, as ``unfolded`` takes it.
-        places: of the output.
+        places: of the output, each of which takes a multiplication by every weight.
         is_table: values are looked up, which runtimes store with one scale for all.
     """
 
@@ -143,7 +143,15 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 continue
             others = [each for other, each in views.items() if other not in (place, at[2])]
             if place != at[1] or others or view.is_turned is None or (name in LINEAR and view.rank != 2):
-                yield Use(view.name, "weights", view.is_turned or False, is_table=name in TABLES)
+                rows = tensors[at[0]].shape[-2] if name == "bmm" and place == at[1] else 1
+                is_table = name in TABLES
+                yield Use(
+                    view.name,
+                    "weights",
+                    view.is_turned or False,
+                    places=0 if is_table else rows,
+                    is_table=is_table,
+                )
             elif name in LINEAR:
                 bias = views[at[2]].name if at[2] in views else None
                 fed = tensors[at[0]].flatten(0, -2)
@@ -153,7 +161,10 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _is_same(whole: torch.Tensor, part: torch.Tensor) -> bool:
-    """Whether it has all values in the same places, but for a dimension of 1 before them."""
+    """Whether it has all values in the same places, but for dimensions before them: of 1, or where all are repeated."""
+    before = zip(part.shape[:-2], part.stride()[:-2], strict=True)
+    if part.shape[-2:] == whole.shape[-2:] and all(size == 1 or stride == 0 for size, stride in before):
+        return True
     return part.numel() == whole.numel() and part.squeeze().shape == whole.squeeze().shape
 
 
@@ -198,6 +209,16 @@ class Look(Watch):  # type: ignore[no-untyped-call]
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
         self.uses: dict[str, list[Use]] = {}
         super().__init__(weights, lambda use: self.uses.setdefault(use.name, []).append(replace(use, fed=())))
+
+
+def kinds(
+    module: torch.nn.Module, weights: Mapping[str, torch.Tensor], tensors: tuple[torch.Tensor, ...]
+) -> dict[str, list[Kind]]:
+    """What weights are used as, use by use."""
+    look = Look(weights)
+    with torch.no_grad(), look:
+        module(*tensors)
+    return {name: [use.kind for use in uses] for name, uses in look.uses.items()}
 
 
 def input_bytes(

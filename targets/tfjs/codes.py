@@ -8,20 +8,27 @@ them: ``relu(s (c * x) + b) = s relu(c * x + b / s)``.
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
 
-from edgepack.spec import Array
+from edgepack.spec import Array, Precision
 
 from .fold import ADDITIONS, channel_shape, channels_last, per_channel
 from .nodes import Nodes
-from .weights import CODES, coded, is_quantizable
+from .weights import CODES, coded, is_quantizable, store
 
 CODED = {"Conv2D", "MatMul"}
 COMMUTING = {"Relu", "LeakyRelu"}
 MOST = 128
 """Of so many different codes or fewer there is something to gain."""
+
+OP_BYTES = 100
+"""What an op more and the names of its scales take in a graph, deflated."""
+
+SURE = 2
+"""So many times what it costs must be won: a shard is deflated as one, and its other bytes spoil what codes would give alone."""
 
 
 def set_free(nodes: Nodes) -> None:
@@ -41,6 +48,9 @@ def _set_free(nodes: Nodes, node: Any) -> None:
     if nodes.only_reader(nodes.source(node.input[1])) is None or not _is_codebook(codes):
         return
     flat = scales.reshape(-1).astype(np.float32)
+    exact = (np.rint(codes * CODES) / CODES).astype(np.float32)
+    if _deflated(weights) - _deflated(exact) < SURE * (flat.nbytes + OP_BYTES):
+        return
     last = node
     below = nodes.only_reader(last)
     if below is not None and below.op in ADDITIONS:
@@ -51,7 +61,6 @@ def _set_free(nodes: Nodes, node: Any) -> None:
             last, below = below, nodes.only_reader(below)
     if below is not None and below.op in COMMUTING:
         last = below
-    exact = (np.rint(codes * CODES) / CODES).astype(np.float32)
     nodes.connect(node, [node.input[0], nodes.add_constant(f"{node.name}/codes", exact), *node.input[2:]])
     _multiply(nodes, last, flat)
 
@@ -66,6 +75,11 @@ def _scales(weights: Array, shape: tuple[int, ...]) -> Array:
 def _is_codebook(codes: Array) -> bool:
     steps = codes * CODES
     return bool(np.abs(steps - np.rint(steps)).max() < 0.01) and len(np.unique(np.rint(steps))) <= MOST
+
+
+def _deflated(weights: Array) -> int:
+    """Bytes in a download, stored in 8 bits."""
+    return len(zlib.compress(store("", weights, Precision.INT8).values.tobytes(), 9))
 
 
 def _multiply(nodes: Nodes, last: Any, scales: Array) -> None:

@@ -12,6 +12,7 @@ import pytest
 from edgepack import latency
 from edgepack.compress import stage
 from edgepack.compress.budget import Budget
+from edgepack.compress.wanted import Wanted
 from edgepack.curve.sweep import Curve, Point, sweep
 from edgepack.events import Event, StepEnded
 from edgepack.project import load
@@ -76,9 +77,9 @@ def test_a_point_that_is_known_is_not_made_again_and_an_interrupted_sweep_keeps_
     draw: Callable[..., Curve], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compress = stage.compress
-    made: list[stage.Wanted] = []
+    made: list[Wanted] = []
 
-    def counted(wanted: stage.Wanted, *args: Any) -> stage.Compressed:
+    def counted(wanted: Wanted, *args: Any) -> stage.Compressed:
         if wanted.is_any:
             made.append(wanted)
         if len(made) == 3 and interrupted:

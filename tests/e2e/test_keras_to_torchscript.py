@@ -66,14 +66,15 @@ def test_classes_of_the_users_own_that_no_file_holds(script):
     assert ended.outputs["last"]["sqnr_db"] >= 100
 
 
-def test_what_is_compressed_has_the_same_weights_for_all_targets(script, tmp_path):
+@pytest.mark.parametrize("amounts", [("--prune", 0.3, "--low-rank", 0.3), ("--prune", "auto")])
+def test_what_is_compressed_has_the_same_weights_for_all_targets(script, tmp_path, amounts):
     """float32 answers could not agree so far otherwise; and two layers in the place of one cross over, too."""
     layers = [keras.layers.Dense(96, activation="tanh", name=f"wide_{index}") for index in range(3)]
     keras.Sequential([keras.Input((24,)), *layers]).save(tmp_path / "model.keras")
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "samples.npz", x=rng.normal(0, 1, (40, 24)).astype(np.float32))
-    smaller = ("--prune", 0.3, "--low-rank", 0.3, "--recover-minutes", 0, "--gate", "cosine>=0.3")
-    ended = script("model.keras", "samples.npz", "--target", "tflite", *smaller)
+    smaller = ("--recover-minutes", 0, "--gate", "cosine>=0.3")
+    ended = script("model.keras", "samples.npz", "--target", "tflite", *amounts, *smaller)
     assert ended.code == 0, ended.err
     for output in ended.agreement("tflite", "torchscript"):
         assert output["sqnr_db"] >= 100

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import small_keras
 import tensorflow as tf
 
 from edgepack.compress import closed_form, cluster
@@ -25,15 +26,7 @@ def sequences(count=8):
 @pytest.fixture
 def network(bench):
     """A SavedModel whose batch is open."""
-    keras.utils.set_random_seed(1)
-    image = x = keras.Input((12, 10, 3), name="image")
-    x = L.Conv2D(8, 3, padding="same", use_bias=False, name="stem")(x)
-    x = L.ReLU()(L.BatchNormalization()(x))
-    x = L.DepthwiseConv2D(3, name="deep")(x)
-    x = L.Conv2D(12, (3, 2), strides=2, padding="same", activation="relu", name="wide")(x)
-    x = L.Reshape((16, 12))(L.ZeroPadding2D(((1, 0), (0, 0)))(x)[:, :4])
-    x = L.Conv1D(10, 3, dilation_rate=2, activation="relu", name="line")(x)
-    keras.Model(image, L.Dense(5, name="head")(L.Flatten()(x))).export(bench.folder / "saved", verbose=False)
+    small_keras.convolutions().export(bench.folder / "saved", verbose=False)
     return bench.load(bench.folder / "saved")
 
 
@@ -87,20 +80,21 @@ def test_layers_are_the_constants_that_multiply_in_that_order(network):
     assert network.student().layers[0].name.endswith("/stem_1/convolution")
     assert told(network) == [
         ("conv", (8, 27), False, 120),
-        ("depthwise", (8, 9), False, 1),
-        ("conv", (12, 48), True, 20),
-        ("conv", (10, 36), True, 12),
-        ("linear", (5, 120), True, 1),
+        ("depthwise", (8, 9), False, 80),
+        ("conv", (12, 72), True, 20),
+        ("conv", (10, 24), True, 16),  # its dilation is made of batches, which are padded
+        ("conv", (10, 30), True, 8),
+        ("linear", (5, 10), True, 1),
     ]
 
 
 def test_weights_in_loops_and_tables_are_seen_without_inputs(sequence):
-    kinds = [(kind, shape) for kind, shape, *_ in told(sequence)]
-    assert kinds[0] == ("weights", (1, 160))
-    assert kinds[-1] == ("linear", (3, 12))
-    assert sorted(kinds[1:-1]) == sorted(
-        [("weights", (3, 16))] * 3 + [("weights", (8, 6))] + [("weights", (24, 8)), ("weights", (24, 6))] * 2
-    )
+    found = [(kind, shape, places) for kind, shape, _, places in told(sequence)]
+    assert found[0] == ("weights", (1, 160), 0)
+    assert found[-1] == ("linear", (3, 12), 1)
+    attention = [("weights", (3, 16), 9)] * 3 + [("weights", (8, 6), 9)]
+    steps = [("weights", (24, 8), 9), ("weights", (24, 6), 9)] * 2
+    assert sorted(found[1:-1]) == sorted(attention + steps)
 
 
 def test_a_module_s_own_constants_are_its_weights(module):

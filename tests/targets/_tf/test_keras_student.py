@@ -5,12 +5,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import small_keras
 import tensorflow as tf
 
 from edgepack.compress import closed_form, cluster, low_rank
 from edgepack.compress.closed_form import Amount
 from edgepack.compress.student import Hold
-from edgepack.errors import GateError
+from edgepack.errors import ModelError
 from edgepack.events import Step
 from edgepack.wrap import InputWrap, Wrap
 
@@ -25,15 +26,7 @@ def images(count=6):
 
 @pytest.fixture
 def model(bench):
-    keras.utils.set_random_seed(1)
-    image = x = keras.Input((12, 10, 3), name="image")
-    x = L.Conv2D(8, 3, padding="same", use_bias=False, name="stem")(x)
-    x = L.ReLU()(L.BatchNormalization()(x))
-    x = L.DepthwiseConv2D(3, name="deep")(x)
-    x = L.Conv2D(12, 3, strides=2, padding="same", activation="relu", name="wide")(x)
-    x = L.Conv2D(10, (2, 1), dilation_rate=2, activation="relu", name="odd")(x)
-    x = L.Dense(5, activation="softmax", name="head")(L.GlobalAveragePooling2D()(x))
-    return bench.adopt(keras.Model(image, x), wrap=SCALED)
+    return bench.adopt(small_keras.convolutions(), wrap=SCALED)
 
 
 def answer(asked, fed):
@@ -47,6 +40,7 @@ def test_layers_are_those_that_compute_in_that_order(model):
         ("deep", "depthwise", (8, 9), True, 80),
         ("wide", "conv", (12, 72), True, 20),
         ("odd", "conv", (10, 24), True, 12),
+        ("line", "conv", (10, 30), True, 8),
         ("head", "linear", (5, 10), True, 1),
     ]
 
@@ -108,7 +102,7 @@ def test_learning_comes_closer_and_keeps_zeros_and_codes(model, tmp_path: Path):
     amounts = {chosen[0]: Amount(0.5), chosen[1]: Amount(0.4, 6), chosen[2]: Amount(0, 5)}
     holds = closed_form.shrink(student, amounts, fed, Step("compress"))
     zeros = {layer.name: student.weight(layer.name) == 0 for layer in chosen}
-    assert [int(each.sum()) for each in zeros.values()] == [432, 96, 0]
+    assert [int(each.sum()) for each in zeros.values()] == [432, 96, 0, 0]
     student.hold(holds)
     losses = [student.learn(fed, 0.1) for _ in range(30)]
     assert min(losses) < 0.95 * losses[0]
@@ -178,25 +172,44 @@ def sequence(bench):
 
 def test_weights_that_no_plain_layer_holds_are_seen_too(sequence):
     layers = sequence.student().layers
-    assert [(each.name.split("/")[-2:], each.kind, each.shape, each.has_bias) for each in layers] == [
-        (["words", "embeddings"], "weights", (1, 160), False),
-        (["query"], "linear", (6, 8), True),
-        (["key"], "linear", (6, 8), True),
-        (["value"], "linear", (6, 8), True),
-        (["attention_output"], "linear", (8, 6), True),
-        (["lstm_cell", "kernel"], "weights", (24, 8), False),
-        (["lstm_cell", "recurrent_kernel"], "weights", (24, 6), False),
-        (["lstm_cell", "kernel"], "weights", (24, 8), False),
-        (["lstm_cell", "recurrent_kernel"], "weights", (24, 6), False),
-        (["each"], "linear", (5, 12), True),
-        (["gru_cell", "kernel"], "weights", (21, 5), False),
-        (["gru_cell", "recurrent_kernel"], "weights", (21, 7), False),
-        (["up", "kernel"], "weights", (4, 21), False),
-        (["apart", "depthwise_kernel"], "depthwise", (4, 3), False),
-        (["apart", "pointwise_kernel"], "weights", (6, 4), False),
-        (["head"], "linear", (3, 54), True),
+    assert [
+        (each.name.split("/")[-2:], each.kind, each.shape, each.has_bias, each.places) for each in layers
+    ] == [
+        (["words", "embeddings"], "weights", (1, 160), False, 0),
+        (["query"], "linear", (6, 8), True, 9),
+        (["key"], "linear", (6, 8), True, 9),
+        (["value"], "linear", (6, 8), True, 9),
+        (["attention_output"], "linear", (8, 6), True, 9),
+        (["lstm_cell", "kernel"], "weights", (24, 8), False, 9),
+        (["lstm_cell", "recurrent_kernel"], "weights", (24, 6), False, 9),
+        (["lstm_cell", "kernel"], "weights", (24, 8), False, 9),
+        (["lstm_cell", "recurrent_kernel"], "weights", (24, 6), False, 9),
+        (["each"], "linear", (5, 12), True, 9),
+        (["gru_cell", "kernel"], "weights", (21, 5), False, 9),
+        (["gru_cell", "recurrent_kernel"], "weights", (21, 7), False, 9),
+        (["up", "kernel"], "weights", (4, 21), False, 9),
+        (["apart", "depthwise_kernel"], "depthwise", (4, 3), False, 9),
+        (["apart", "pointwise_kernel"], "weights", (6, 4), False, 9),
+        (["head"], "linear", (3, 54), True, 1),
     ]
     assert len({each.name for each in layers}) == len(layers)
+
+
+def test_a_cell_multiplies_at_every_step_of_whatever_loops(bench):
+    series = x = keras.Input((6, 5), name="series")
+    x = L.RNN(L.StackedRNNCells([L.LSTMCell(3), L.GRUCell(2)]), return_sequences=True)(x)
+    shared = L.SimpleRNN(3, unroll=True)
+    y = L.Dense(2)(shared(x) + shared(x[:, :4]))
+    student = bench.adopt(keras.Model(series, y)).student()
+    assert [(each.shape, each.places) for each in student.layers] == [
+        ((12, 5), 6),
+        ((12, 3), 6),
+        ((6, 3), 6),
+        ((6, 2), 6),
+        ((3, 2), 10),
+        ((3, 3), 10),
+        ((2, 3), 1),
+    ]
 
 
 def test_a_projection_s_moments_are_those_of_what_it_multiplies(sequence):
@@ -277,5 +290,5 @@ def test_a_subclassed_model_s_layers_stay_whole(bench):
     made = Own()
     made(np.zeros((1, 64), np.float32))
     student = bench.adopt(made).student()
-    with pytest.raises(GateError, match="can take no weights"):
+    with pytest.raises(ModelError, match="Two layers can take the place of none"):
         low_rank.split(student, student.layers, 0.3, [], [])

@@ -6,7 +6,10 @@ import pytest
 import tensorflow as tf
 
 from edgepack.errors import ModelError, UsageError
+from edgepack.spec import TensorSpec
 
+RNG = np.random.default_rng(0)
+SERIES = TensorSpec("series", (1, 6, 3), "float32")
 X = np.linspace(-1, 1, 192, dtype=np.float32).reshape(1, 8, 8, 3)
 
 
@@ -32,6 +35,23 @@ def save_two_ways(folder, **signatures):
     path = folder / "saved"
     tf.saved_model.save(module, path, signatures={k: getattr(module, v) for k, v in signatures.items()})
     return path
+
+
+def test_loops_that_were_saved_with_an_open_batch(bench):
+    """What comes behind a loop has the shape that one sample gives it, or no converter could go on."""
+    keras.utils.set_random_seed(1)
+    x = series = keras.Input((6, 3), name="series")
+    x = keras.layers.LSTM(4)(keras.layers.LSTM(5, return_sequences=True)(x))
+    made = keras.Model(series, keras.layers.Dense(2)(x))
+    made.export(bench.folder / "saved", verbose=False)
+    model = bench.load(bench.folder / "saved", sample_specs=(SERIES,))
+    assert [str(spec) for spec in model.signature.outputs] == ["output_0: float32[1x2]"]
+    fed = RNG.normal(size=(1, 6, 3)).astype(np.float32)
+    graph = model.form("tf").concrete
+    np.testing.assert_allclose(graph(tf.constant(fed))[0], made(fed), atol=1e-6)
+    assert None not in [
+        size for op in graph.graph.get_operations() for out in op.outputs[:1] for size in (out.shape or [])
+    ]
 
 
 def test_keras_export_keeps_names_and_answers(bench, small_cnn):

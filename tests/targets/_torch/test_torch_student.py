@@ -249,7 +249,7 @@ def ids(count=8):
 def test_weights_that_no_layer_holds_are_seen_where_they_multiply(bench):
     student = bench.adopt(Sequence().eval(), ids=((9,), "int32")).student()
     assert [(each.name, each.kind, each.shape, each.has_bias, each.places) for each in student.layers] == [
-        ("network.words", "weights", (1, 160), False, 1),
+        ("network.words", "weights", (1, 160), False, 0),
         ("network.attend.in_proj_weight", "linear", (24, 8), True, 9),
         ("network.attend.out_proj", "linear", (8, 8), True, 9),
         ("network.steps.weight_ih_l0", "linear", (24, 8), True, 9),
@@ -258,8 +258,39 @@ def test_weights_that_no_layer_holds_are_seen_where_they_multiply(bench):
         ("network.cell.weight_hh", "linear", (15, 5), True, 1),
         ("network.up", "weights", (4, 15), False, 1),
         ("network.mixes", "linear", (7, 4), False, 3),
-        ("network.table", "weights", (2, 21), False, 1),
+        ("network.table", "weights", (2, 21), False, 3),
     ]
+
+
+class Places(nn.Module):
+    """Of several samples torch makes one batched product, with the weights repeated for every place."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.mixes, self.head = nn.Embedding(20, 8), nn.Linear(8, 6), nn.Linear(6, 3)
+
+    def forward(self, ids):
+        return self.head(self.mixes(self.words(ids).transpose(0, 1)).mean(0))
+
+
+class Depends(Places):
+    """Uses its weights otherwise for one sample than for several."""
+
+    def forward(self, ids):
+        head = self.head.weight.T
+        x = self.words(ids).transpose(0, 1).mean(0) @ self.mixes.weight.T
+        return x @ head if len(ids) == 1 else x @ (head * 1)
+
+
+@pytest.mark.parametrize("network", [Places, Depends])
+def test_samples_that_are_computed_together_tell_what_each_tells_alone(bench, network):
+    student = bench.adopt(network().eval(), ids=((9,), "int32")).student()
+    names, fed = [layer.name for layer in student.layers if layer.has_inputs], ids()
+    together = student.moments(names, fed)
+    student._together = 1
+    for name, alone in student.moments(names, fed).items():
+        assert np.allclose(together[name].gram, alone.gram, atol=1e-4)
+        assert together[name].count == alone.count
 
 
 def traced(bench, folder):

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import small_keras
 
 from edgepack.compress import closed_form
 from edgepack.compress.closed_form import Amount
@@ -12,22 +13,12 @@ from edgepack.compress.sizes import zipped
 from edgepack.events import Step
 from edgepack.spec import Precision
 from edgepack.target import Plan
+from edgepack.targets.tfjs import codes
 from edgepack.targets.tfjs.lower import lower
 from edgepack.targets.tfjs.runner import NodeRunner
 from edgepack.targets.tfjs.weights import read
 
 L = keras.layers
-SIZE = 12
-
-
-def model(activation):
-    keras.utils.set_random_seed(3)
-    image = x = keras.Input((SIZE, SIZE, 3), name="image")
-    x = L.ReLU()(L.BatchNormalization()(L.Conv2D(8, 3, name="stem")(x)))
-    x = L.Conv2D(48, 3, use_bias=False, name="wide")(x)
-    x = activation(L.BatchNormalization(gamma_initializer="random_normal", name="norm")(x))
-    x = L.Dense(10, name="head")(L.Flatten()(x))
-    return keras.Model(image, x)
 
 
 @pytest.fixture
@@ -35,7 +26,7 @@ def shrunk(bench, draw, tmp_path):
     """The smaller model, its samples and its artifact."""
 
     def run(amount, activation, precision=Precision.INT8):
-        made, samples = bench.adopt(model(activation)), draw(24, image=(SIZE, SIZE, 3))
+        made, samples = bench.adopt(small_keras.wide(48, activation)), draw(24, image=(12, 12, 3))
         student = made.student()
         closed_form.shrink(student, dict.fromkeys(student.layers[1:], amount), samples, Step("compress"))
         smaller = student.model()
@@ -79,3 +70,23 @@ def test_few_codes_are_a_smaller_download(shrunk):
     sizes = [zipped(shrunk(Amount(0, count), L.ReLU())[2]) for count in (0, 64, 16)]
     assert sizes[2] < 0.7 * sizes[0]
     assert sizes[2] < sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize(("width", "count"), [(32, 64), (32, 128), (64, 128), (64, 32)])
+def test_scales_that_cost_more_than_codes_save_are_left_where_they_are(bench, draw, tmp_path, width, count):
+    keras.utils.set_random_seed(3)
+    layers = [L.Dense(width, activation="tanh") for _ in range(6)]
+    made, samples = (
+        bench.adopt(keras.Sequential([keras.Input((width,), name="x"), *layers])),
+        draw(24, x=(width,)),
+    )
+    student = made.student()
+    closed_form.shrink(student, dict.fromkeys(student.layers, Amount(0, count)), samples, Step("compress"))
+    sizes = []
+    for number, most in enumerate((codes.MOST, 0)):
+        (out := tmp_path / f"out{number}").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(codes, "MOST", most)
+            sizes.append(zipped(lower(student.model().form("tf")).emit(Plan(Precision.INT8), out)))
+    assert sizes[0] <= sizes[1]
+    assert (sizes[0] < sizes[1]) == ((width, count) == (64, 32))

@@ -1,54 +1,27 @@
 """Zeros and codes, counted in the file: int8 changes none of them, for Keras and PyTorch sources alike."""
 
-import keras
 import numpy as np
 import pytest
+import small_keras
+import small_torch
 import tensorflow as tf
-import torch
-from torch import nn
 
 from edgepack.compress import closed_form
 from edgepack.compress.closed_form import Amount
 from edgepack.events import Step
-from edgepack.model import LoadRequest
-from edgepack.spec import TensorSpec
-from edgepack.targets._torch import framework as torch_framework
-
-L = keras.layers
-SIZE = 12
 
 
 def keras_model(bench):
-    keras.utils.set_random_seed(3)
-    image = x = keras.Input((SIZE, SIZE, 3), name="image")
-    x = L.ReLU()(L.BatchNormalization()(L.Conv2D(8, 3, name="stem")(x)))
-    x = L.Conv2D(24, 3, use_bias=False, name="wide")(x)
-    x = L.ReLU()(L.BatchNormalization(gamma_initializer="random_normal", name="norm")(x))
-    x = L.Dense(10, name="head")(L.Flatten()(x))
-    return bench.adopt(keras.Model(image, x))
+    return bench.adopt(small_keras.wide())
 
 
 def graph_model(bench):
-    keras_model(bench)._function.keep.export(bench.folder / "saved", verbose=False)
+    small_keras.wide().export(bench.folder / "saved", verbose=False)
     return bench.load(bench.folder / "saved")
 
 
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem, self.wide = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 24, 3, bias=False)
-        self.norm, self.head = nn.BatchNorm2d(24), nn.Linear(24 * 64, 10)
-        nn.init.normal_(self.norm.weight)
-
-    def forward(self, image):
-        x = torch.relu(self.norm(self.wide(torch.relu(self.stem(image)))))
-        return self.head(x.flatten(1))
-
-
 def torch_model(bench):
-    torch.manual_seed(3)
-    specs = (TensorSpec("image", (3, SIZE, SIZE), "float32"),)
-    return torch_framework.adopt(Net().eval(), LoadRequest("model", sample_specs=specs))
+    return small_torch.wide()
 
 
 def stored(artifact):

@@ -4,33 +4,16 @@ import zipfile
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
+import small_torch
 
 from edgepack.compress import closed_form
 from edgepack.compress.closed_form import Amount
 from edgepack.compress.sizes import zipped
 from edgepack.events import Step
-from edgepack.model import LoadRequest
 from edgepack.precision.plan import uniform_plan
-from edgepack.spec import Precision, TensorSpec
-from edgepack.targets._torch import framework
+from edgepack.spec import Precision
 from edgepack.targets.torchscript import archive
 from edgepack.targets.torchscript.target import target
-
-SIZE = 12
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem, self.wide = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 24, 3, bias=False)
-        self.norm, self.head = nn.BatchNorm2d(24), nn.Linear(24 * 64, 10)
-        nn.init.normal_(self.norm.weight)
-
-    def forward(self, image):
-        x = torch.relu(self.norm(self.wide(torch.relu(self.stem(image)))))
-        return self.head(x.flatten(1))
 
 
 def stored(artifact):
@@ -51,9 +34,7 @@ def shrunk(tmp_path):
     """The artifact of amounts for the layers behind the first, and those layers."""
 
     def run(amount):
-        torch.manual_seed(3)
-        specs = (TensorSpec("image", (3, SIZE, SIZE), "float32"),)
-        model = framework.adopt(Net().eval(), LoadRequest("model", sample_specs=specs))
+        model = small_torch.wide()
         rng = np.random.default_rng(0)
         shape = model.signature.inputs[0].static_shape
         samples = [{"image": rng.uniform(-1, 1, shape).astype(np.float32)} for _ in range(24)]
