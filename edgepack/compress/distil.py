@@ -70,17 +70,17 @@ class Progress:
 def distil(student: Student, lesson: Lesson, seconds: float, folder: Path, step: Step) -> Progress:
     """Let the student learn, and leave it as it was at its best.
 
-    The error on the looks decides, as their agreement is too coarse: one of 40 samples is 2.5 %. A run that was killed goes on
+    The error on the trials (see lesson) decides, as their agreement is too coarse: one of 40 samples is 2.5 %. A run that was killed goes on
     from its last checkpoint in ``folder``, at most ``LOOK_SECONDS`` and a step old.
 
     Args:
         seconds: at most, in all runs together.
     """
     best = folder / "best.state"
-    taught = [student.teach(inputs) for inputs in lesson.looks]
+    taught = [student.teach(inputs) for inputs in lesson.trials]
 
     def look() -> None:
-        answers = [student(inputs) for inputs in lesson.looks]
+        answers = [student(inputs) for inputs in lesson.trials]
         error = sensitivity.distance(answers, taught)
         progress.idle += 1
         if progress.steps == 0 or error < progress.error:

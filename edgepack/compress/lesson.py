@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from . import augment
 
 LOOK_EVERY, LOOKS = 4, 64
 """Every fourth sample, at most so many, is looked at and not learnt from."""
+
+TOGETHER = 16
+"""So many samples are changed together, out of each other's parts."""
 
 
 class Lesson:
@@ -29,16 +34,35 @@ class Lesson:
         self._learnt = rest or list(looks)
         self._photos = augment.layouts(signature.inputs)
 
+    @cached_property
+    def trials(self) -> list[Arrays]:
+        """What tells how much the model minds something: the looks; of photographs changed ones, as the looks may show the
+        very things that those to learn from do.
+        """
+        if not self._photos:
+            return self.looks
+        rng, found = np.random.default_rng(len(self.looks)), list[Arrays]()
+        while len(found) < LOOKS:
+            drawn = rng.permutation(len(self.looks))[:TOGETHER]
+            found += augment.batch([self.looks[index] for index in drawn], self._signature, self._photos, rng)
+        return found[:LOOKS]
+
     def some(self, count: int) -> list[Arrays]:
-        """At most so many of those to learn from, evenly."""
-        every = -(-len(self._learnt) // count)
-        return [self._calibration[index] for index in self._learnt[::every]]
+        """At most so many of those to learn from, evenly; where there are photographs so many, changed ones among them.
+
+        What a few photographs do not show must not seem to be nothing: late layers tell apart what may be on none of them.
+        """
+        if not self._photos:
+            return self._own(count)
+        found = list(self.many(count))
+        order = np.random.default_rng(0).permutation(len(found))  # every n-th is to be of both kinds, too
+        return [found[index] for index in order]
 
     def many(self, count: int) -> Iterator[Arrays]:
         """So many, those to learn from and, beyond them, changed ones."""
-        yield from self.some(count)
-        for number in range(max(0, count - len(self._learnt))):
-            yield from self.batch(1, ~number & 0xFFFF)
+        own = self._own(count)
+        yield from own
+        yield from islice(self._changed(), count - len(own))
 
     def batch(self, count: int, number: int) -> list[dict[str, Array]]:
         """At most so many, drawn and changed at random (see augment); the same for the same number."""
@@ -46,3 +70,12 @@ class Lesson:
         drawn = rng.permutation(self._learnt)[:count]
         samples = [self._calibration[int(index)] for index in drawn]
         return augment.batch(samples, self._signature, self._photos, rng)
+
+    def _own(self, count: int) -> list[Arrays]:
+        every = -(-len(self._learnt) // count)
+        return [self._calibration[index] for index in self._learnt[::every]]
+
+    def _changed(self) -> Iterator[Arrays]:
+        """Others than learning begins with."""
+        for number in range(0xFFFF, 0, -1):
+            yield from self.batch(TOGETHER, number)

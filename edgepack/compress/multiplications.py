@@ -70,7 +70,7 @@ def spend(
 ) -> list[int]:
     """How many channels of each group go, so that ``share`` of all multiplications does.
 
-    Of a group goes at most half as much again as an even share would be: a few samples do not tell all that it is for
+    Of a group goes at most twice what an even share would be: a few samples do not tell all that it is for
     (the last layers' channels are for classes that they may not show). Where that is not enough, more may, up to ``MOST``.
 
     Args:
@@ -80,7 +80,7 @@ def spend(
     wanted = (1 - share) * ledger.left
     gone = [0] * len(groups)
     taken = []
-    for most in (min(factor * share, MOST) for factor in (1.5, 2.0, 3.0, MOST / share)):
+    for most in (min(factor * share, MOST) for factor in (2.0, 3.0, MOST / share)):
         while ledger.left > wanted:
             steps = []
             for index, group in enumerate(groups):

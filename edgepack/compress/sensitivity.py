@@ -23,6 +23,9 @@ SAMPLES = 24
 RIDGE = 0.01
 """Of the mean square of an input, as in SparseGPT; more where there are few places for a layer's inputs."""
 
+SMALLEST = 1e-8
+"""Of a probability, before its logarithm."""
+
 ALONE = 4
 """Places of a sample that tell something of their own."""
 
@@ -116,12 +119,31 @@ def change(student: Student, layer: Layer, old: Array, new: Array, moments: Mome
 
 
 def distance(answers: Iterable[Arrays], taught: Iterable[Arrays]) -> float:
-    """The squared error of all outputs, relative to how much the teacher's vary over the samples; a mean over outputs."""
+    """The squared error of all outputs, relative to how much the teacher's vary over the samples; a mean over outputs.
+
+    Of class probabilities the logarithms are compared, less their mean, as far as a softmax knows them: else the few samples
+    that the teacher is sure of would be all that counts.
+    """
     pairs = list(zip(answers, taught, strict=True))
     found = []
     for name in pairs[0][1]:
         own = np.stack([answer[name] for answer, _ in pairs]).astype(np.float64)
         wanted = np.stack([other[name] for _, other in pairs]).astype(np.float64)
+        if _is_distribution(wanted):
+            own, wanted = _logits(own), _logits(wanted)
         spread = float(np.sum((wanted - wanted.mean(0)) ** 2))
         found.append(float(np.sum((own - wanted) ** 2)) / (spread + 1e-12))
     return float(np.mean(found))
+
+
+def _is_distribution(values: Array) -> bool:
+    """Whether these are probabilities of classes, along the last axis of [samples, 1, classes]."""
+    if values.ndim != 3 or values.shape[-1] < 2 or values.min(initial=0) < 0:
+        return False
+    return bool((np.abs(values.sum(-1) - 1) < 1e-3).all())
+
+
+def _logits(probabilities: Array) -> Array:
+    found = np.log(np.maximum(probabilities, SMALLEST))
+    centred: Array = found - found.mean(-1, keepdims=True)
+    return centred

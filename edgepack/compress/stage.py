@@ -116,7 +116,7 @@ def _split(ratio: float, student: Student, chosen: Sequence[Layer], lesson: Less
                 for name, (rank, out, inputs) in sizes_of.items()
             }
         )
-    factors = low_rank.split(student, chosen, ratio, lesson.some(MOMENT_SAMPLES), lesson.looks)
+    factors = low_rank.split(student, chosen, ratio, lesson.some(MOMENT_SAMPLES), lesson.trials)
     kept.note_ranks({name: len(first) for name, (first, _) in factors.items()}, folder)
     return student.split(factors)
 
@@ -254,13 +254,13 @@ def _amounts(
     some, gone = lesson.some(MOMENT_SAMPLES), {}
     if wanted.prune_channels:
         gone = channels.choose(
-            student, groups, wanted.prune_channels, some, lesson.looks, lambda: lesson.many(MANY)
+            student, groups, wanted.prune_channels, some, lesson.trials, lambda: lesson.many(MANY)
         )
         kept.note_gone(gone, folder)
     found = channels.amounts(chosen, gone)
     if wanted.prune:
         moments = student.moments([layer.name for layer in chosen if layer.has_inputs], some)
         stays = {layer.name: found[layer.name].stays(layer) for layer in chosen}
-        ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.looks, stays)
+        ratios = sensitivity.ratios(student, chosen, moments, wanted.prune, lesson.trials, stays)
         found = {name: replace(each, ratio=ratios[name]) for name, each in found.items()}
     return [replace(found[layer.name], codes=wanted.codes) for layer in chosen]

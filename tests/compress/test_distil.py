@@ -14,7 +14,7 @@ from edgepack.events import Step
 from edgepack.spec import Arrays
 
 LOOKS = [{"x": np.array([[value, 1.0]])} for value in (0.0, 2.0)]
-LESSON = SimpleNamespace(looks=LOOKS, batch=lambda count, number: LOOKS)
+LESSON = SimpleNamespace(trials=LOOKS, batch=lambda count, number: LOOKS)
 SECONDS = 6.0
 
 

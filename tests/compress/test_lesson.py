@@ -71,17 +71,62 @@ def test_photographs_are_known_by_their_size(shape: tuple[int, ...], layout: str
     assert augment.layouts(signature(*shape).inputs) == ({"x": layout} if layout else {})
 
 
+def ramp(layout: str, start: float = 0) -> Array:
+    """A photograph that gets brighter from left to right."""
+    row = np.broadcast_to(np.linspace(start, 255, 80, dtype=np.float32), (3, 64, 80))
+    return augment.array(np.moveaxis(row, 0, -1), layout)
+
+
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
-def test_a_part_of_a_photograph_has_its_size_and_range(layout: str) -> None:
-    ramp = np.broadcast_to(np.linspace(0, 255, 80, dtype=np.float32), (3, 64, 80))[None]
-    image = np.ascontiguousarray(ramp if layout == "NCHW" else np.moveaxis(ramp, 1, -1))
-    rng = np.random.default_rng(0)
-    mirrored = 0
-    for _ in range(20):
-        part = augment.part(image, layout, rng)
-        assert part.shape == image.shape
-        assert part.dtype == np.float32
-        assert 0 <= part.min() <= part.max() <= 255.001
-        row = part[0, 0, 0] if layout == "NCHW" else part[0, 0, :, 0]
-        mirrored += bool(row[0] > row[-1])
-    assert 4 <= mirrored <= 16
+def test_photographs_are_changed_within_their_size_and_range(layout: str) -> None:
+    shape = (1, 64, 80, 3) if layout == "NHWC" else (1, 3, 64, 80)
+    samples = [{"x": ramp(layout)} for _ in range(20)]
+    changed = augment.batch(samples, signature(*shape), {"x": layout}, np.random.default_rng(0))
+    assert len(changed) == 20
+    for each in changed:
+        assert each["x"].shape == shape
+        assert each["x"].dtype == np.float32
+        assert 0 <= each["x"].min() <= each["x"].max() <= 255.001
+        assert not np.array_equal(each["x"], samples[0]["x"])
+
+
+def test_a_part_is_mirrored_half_of_the_time() -> None:
+    rng, pixels = np.random.default_rng(0), augment.pixels(ramp("NHWC"), "NHWC")
+    parts = [augment.part(pixels, (32, 40), rng) for _ in range(20)]
+    assert {each.shape for each in parts} == {(32, 40, 3)}
+    assert 4 <= sum(bool(each[0, 0, 0] > each[0, -1, 0]) for each in parts) <= 16
+
+
+def test_a_collage_has_parts_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augment, "COLLAGES", 1.0)
+    black, white = (np.full((64, 80, 1), value, np.float32) for value in (0, 255))
+    collages = [augment.picture(black, [black, white], np.random.default_rng(seed)) for seed in range(5)]
+    assert {each.shape for each in collages} == {(64, 80, 1)}
+    assert any({*np.unique(each)} == {0, 255} for each in collages)
+
+
+def test_a_tint_keeps_what_is_flat() -> None:
+    flat = np.full((8, 8, 3), 7, np.float32)
+    np.testing.assert_array_equal(augment.tinted(flat, np.random.default_rng(0)), flat)
+
+
+def test_few_photographs_are_filled_up_with_changed_ones(tmp_path: Path) -> None:
+    photos = [ramp("NHWC", start) for start in range(8)]
+    lesson = Lesson(records(tmp_path, photos), signature(1, 64, 80, 3))
+    some = lesson.some(20)
+    own = [any(np.array_equal(each["x"], photo) for photo in photos) for each in some]
+    assert len(some) == 20
+    assert sum(own) == 6
+    assert not all(own[:6])
+
+
+def test_photographs_are_tried_by_changed_ones_of_those_that_are_not_learnt_from(tmp_path: Path) -> None:
+    lesson = Lesson(records(tmp_path, [ramp("NHWC", start) for start in range(8)]), signature(1, 64, 80, 3))
+    assert len(lesson.trials) == LOOKS
+    assert all(each["x"].shape == (1, 64, 80, 3) for each in lesson.trials)
+    assert not any(np.array_equal(each["x"], lesson.looks[0]["x"]) for each in lesson.trials)
+
+
+def test_others_are_tried_as_they_are(tmp_path: Path) -> None:
+    lesson = Lesson(records(tmp_path, numbered(8)), signature(1, 2))
+    assert lesson.trials is lesson.looks

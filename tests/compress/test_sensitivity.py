@@ -10,6 +10,7 @@ import pytest
 
 from edgepack.compress import sensitivity
 from edgepack.compress.closed_form import Amount
+from edgepack.spec import Array
 
 PLUGIN = Path(__file__).parents[1] / "fake_plugin"
 
@@ -40,3 +41,16 @@ def test_distance_is_relative_to_how_much_the_answers_vary() -> None:
     answers = [{"y": np.array([[value]])} for value in (1.0, 2.0)]
     assert sensitivity.distance(answers, taught) == pytest.approx(0.5)
     assert sensitivity.distance(taught, taught) == 0
+
+
+def test_probabilities_of_a_sure_sample_count_no_more_than_others() -> None:
+    def softmax(*logits: float) -> dict[str, Array]:
+        powers = np.exp(np.array([logits]))
+        return {"y": powers / powers.sum()}
+
+    taught = [softmax(9, 0, 0), softmax(0, 1, 0), softmax(0, 0, 1)]
+    moved = [
+        [*taught[:place], softmax(*other), *taught[place + 1 :]]
+        for place, other in ((0, (10, 0, 0)), (1, (0, 2, 0)))
+    ]
+    assert sensitivity.distance(moved[0], taught) == pytest.approx(sensitivity.distance(moved[1], taught))
