@@ -107,6 +107,7 @@ def test_every_key_arrives() -> None:
         "labelled/",
         (Asked("top5"), Asked("f1", "metrics.py:f1"), Asked("top1")),
         (Bound("top1", "drop", "<=", 0.5), Bound("f1", "", ">=", 0.9)),
+        searched=True,
     )
     assert project.compression == Wanted(
         prune=0.5, prune_channels=0.3, low_rank=0.2, cluster=32, recover_minutes=12.0, keep=("stem", "head")

@@ -19,6 +19,7 @@ from .endless import finite
 from .flatbuffer import ModelView, OpView, with_true_boundary
 from .islands import ABSORBED, absorb
 from .unread import as_siblings
+from .weights import with_fitting_biases
 
 Algorithm = algorithm_manager.AlgorithmName
 Kind = qtyping.TFLOperationName
@@ -92,6 +93,7 @@ def quantize(
             "Try another --precision: int8_dynamic and float16 need no ranges.",
         ) from error
     data = as_siblings(with_true_boundary(bytes(result.quantized_model)))
+    data = with_fitting_biases(data, view)
     return absorb(data, ranges) if ranges is not None else data
 
 

@@ -110,26 +110,63 @@ def with_rounded(data: bytes, found: Mapping[str, Rounded]) -> bytes:
     return write(view.model)
 
 
-def _put(view: ModelView, weight: int, bias: int | None, layer: Rounded) -> None:
-    """Write a layer's channels, where their step is what rounding went by: the quantizer gives those of no weight another.
+def with_fitting_biases(data: bytes, view: ModelView) -> bytes:
+    """The quantized file with every bias as it is in the float file, where the quantizer's is too many steps for an int32.
 
-    Beside next to no weight a bias is too many steps for an int32, and the quantizer makes nonsense of it: such a channel gets
-    a coarser step, which costs nothing that counts.
+    Beside next to no weight, as a pruned channel has it, a step is next to nothing, and the quantizer makes nonsense of the
+    bias: such a channel gets a coarser step, which costs nothing that counts.
     """
+    made, changed = ModelView(data), False
+    floats = {view.tensor_name(0, op.inputs[2]): op.inputs[2] for op in view.ops if _has_bias(view, op)}
+    for op in made.ops:
+        if (
+            not _has_bias(made, op)
+            or made.dtype(0, op.inputs[1]) != "int8"
+            or made.dtype(0, op.inputs[2]) != "int32"
+        ):
+            continue
+        own, bias = floats.get(made.tensor_name(0, op.inputs[2])), made.values(0, op.inputs[2])
+        by_channel = len(made.tensor(0, op.inputs[1]).quantization.scale) == len(bias)
+        if own is not None and by_channel and np.abs(bias.astype(np.int64)).max() > GREATEST:
+            axis = 3 if _is_depthwise(op) else 0
+            _fit(made, op.inputs[1], op.inputs[2], view.values(0, own), made.values(0, op.inputs[1]), axis)
+            changed = True
+    return write(made.model) if changed else data
+
+
+def _has_bias(view: ModelView, op: OpView) -> bool:
+    return (
+        not op.subgraph
+        and op.kind in LAYERS
+        and len(op.inputs) > 2
+        and all(index in op.constants for index in op.inputs[1:3])
+    )
+
+
+def _put(view: ModelView, weight: int, bias: int | None, layer: Rounded) -> None:
+    """Write a layer's channels, where their step is what rounding went by: the quantizer gives those of no weight another."""
     stored = np.asarray(view.tensor(0, weight).quantization.scale)
     if len(stored) != len(layer.step):
         return
     same = np.isclose(stored, layer.step, rtol=1e-3, atol=0)
-    coarser = np.ones(len(stored))
-    if bias is not None and view.dtype(0, bias) in ("int32", "int64"):
-        step = np.asarray(view.tensor(0, bias).quantization.scale, np.float64)
-        coarser = np.maximum(np.abs(layer.added) / step / GREATEST, 1)
-        view.put(0, bias, np.rint(layer.added / step / coarser))
-        view.tensor(0, bias).quantization.scale = (step * coarser).astype(np.float32)
-        view.tensor(0, weight).quantization.scale = (stored * coarser).astype(np.float32)
     shape = [-1 if axis == layer.axis else 1 for axis in range(len(view.shape(0, weight)))]
     codes = np.where(same.reshape(shape), layer.codes, view.values(0, weight))
-    view.put(0, weight, np.rint(codes / coarser.reshape(shape)))
+    if bias is not None and view.dtype(0, bias) in ("int32", "int64"):
+        _fit(view, weight, bias, layer.added, codes, layer.axis)
+    else:
+        view.put(0, weight, codes)
+
+
+def _fit(view: ModelView, weight: int, bias: int, added: Array, codes: Array, axis: int) -> None:
+    """Write codes and a bias, [out], with steps of the channels that the bias fits."""
+    step = np.asarray(view.tensor(0, bias).quantization.scale, np.float64)
+    stored = np.asarray(view.tensor(0, weight).quantization.scale)
+    coarser = np.maximum(np.abs(added) / step / GREATEST, 1)
+    view.put(0, bias, np.rint(added / step / coarser))
+    view.tensor(0, bias).quantization.scale = (step * coarser).astype(np.float32)
+    view.tensor(0, weight).quantization.scale = (stored * coarser).astype(np.float32)
+    shape = [-1 if each == axis else 1 for each in range(codes.ndim)]
+    view.put(0, weight, np.rint(codes / np.broadcast_to(coarser, stored.shape).reshape(shape)))
 
 
 def matrix_of(view: ModelView, op: OpView) -> Array:

@@ -1,4 +1,4 @@
-"""Dense layers without a bias get one of zeros, which changes no answer."""
+"""Dense layers without a bias get one of zeros, which changes no answer; where a channel has no weights, a bias still counts."""
 
 import keras
 import numpy as np
@@ -60,3 +60,23 @@ def test_equal_biases_are_not_one(bench, draw):
     samples = draw(image=(8, 8, 3))
     artifact = bench.emit(bench.lower(model, samples), "float32")
     assert bench.worst_db(model, tflite.open(artifact), samples) >= 100
+
+
+@pytest.mark.parametrize("layer", ["conv", "depthwise", "dense"])
+def test_the_bias_of_a_channel_without_weights_is_kept(bench, draw, layer):
+    image = keras.Input((8, 8, 4), name="image")
+    biased = {"bias_initializer": keras.initializers.Constant(1.5), "activation": "relu", "name": "first"}
+    made = {
+        "conv": keras.layers.Conv2D(4, 3, **biased),
+        "depthwise": keras.layers.DepthwiseConv2D(3, **biased),
+        "dense": keras.layers.Dense(4, **biased),
+    }[layer]
+    model = keras.Model(image, keras.layers.Conv2D(2, 1, name="mask")(made(image)))
+    kernel, bias = made.get_weights()
+    kernel[..., 1, 0 if layer == "depthwise" else slice(None)] = 0
+    if layer != "depthwise":
+        kernel[..., 1] = 0
+    made.set_weights([kernel, bias])
+    adopted, samples = bench.adopt(model), draw(image=(8, 8, 4))
+    artifact = bench.emit(bench.lower(adopted, samples), "int8", plain=True)
+    assert bench.worst_db(adopted, tflite.open(artifact), samples) >= 25
