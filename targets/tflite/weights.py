@@ -117,10 +117,12 @@ def with_fitting_biases(data: bytes, view: ModelView) -> bytes:
     bias: such a channel gets a coarser step, which costs nothing that counts.
     """
     made, changed = ModelView(data), False
+    shared = uses(made)  # a step of weights that layers share is not one layer's to change
     floats = {view.tensor_name(0, op.inputs[2]): op.inputs[2] for op in view.ops if _has_bias(view, op)}
     for op in made.ops:
         if (
             not _has_bias(made, op)
+            or any(shared[int(made.tensor(0, index).buffer)] > 1 for index in op.inputs[1:3])
             or made.dtype(0, op.inputs[1]) != "int8"
             or made.dtype(0, op.inputs[2]) != "int32"
         ):
