@@ -39,7 +39,7 @@ def labelled(workspace: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def ask(fake: Callable[[str], str]) -> Callable[..., Evaluation]:
+def ask(fake: Callable[[str], str], workspace: Path) -> Callable[..., Evaluation]:
     """What the original makes of a labelled set, in this process, before a search."""
 
     def run(gate: dict[str, Any], precision: str = "auto", **data: Any) -> Evaluation:
@@ -49,8 +49,9 @@ def ask(fake: Callable[[str], str]) -> Callable[..., Evaluation]:
             "build": {"precision": precision},
             "gate": gate,
         }
-        Path("scratch").mkdir(exist_ok=True)
-        found = pipeline.record(load(None, tables), Path("scratch")).evaluation
+        scratch = workspace / "scratch"
+        scratch.mkdir(exist_ok=True)
+        found = pipeline.record(load(None, tables), scratch).evaluation
         assert found is not None
         return found
 
