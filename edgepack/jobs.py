@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -148,25 +149,38 @@ def _build_all(
     at_once: int,
 ) -> None:
     """Each in a process of its own, so many of them at a time."""
+    called_off = threading.Event()
     with ThreadPoolExecutor(at_once) as pool:
-        futures = [
-            pool.submit(
-                _build, project, draft, recorded, lane(draft.job.target if len(drafts) > 1 else ""), debug
-            )
-            for draft in drafts
-            if draft.job.error is None
-        ]
         try:
+            futures = [
+                pool.submit(
+                    _build,
+                    project,
+                    draft,
+                    recorded,
+                    lane(draft.job.target if len(drafts) > 1 else ""),
+                    debug,
+                    called_off,
+                )
+                for draft in drafts
+                if draft.job.error is None
+            ]
             for future in futures:
                 future.result()
         except BaseException:  # Ctrl-C, which threads do not get
             pool.shutdown(wait=False, cancel_futures=True)
+            called_off.set()
             worker.end_all()
             raise
 
 
 def _build(
-    project: Project, draft: _Draft, recorded: pipeline.Recorded | None, listener: Listener, debug: bool
+    project: Project,
+    draft: _Draft,
+    recorded: pipeline.Recorded | None,
+    listener: Listener,
+    debug: bool,
+    called_off: threading.Event,
 ) -> None:
     job, place = draft.job, draft.place
     assert place is not None  # else there is an error, and no building
@@ -184,6 +198,7 @@ def _build(
             listener=_timing(job, listener),
             scratch=(place.staging, place.workdir, *shared),
             debug=debug,
+            called_off=called_off,
         )
         job.manifest, job.worst = draft.built.manifest, draft.built.worst
 

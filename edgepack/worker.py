@@ -19,7 +19,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -44,6 +44,7 @@ def run(
     listener: Listener,
     scratch: tuple[Path, ...] = (),
     debug: bool = False,
+    called_off: threading.Event | None = None,
 ) -> T:
     """Call ``function(*args)`` in a fresh process and return what it returns.
 
@@ -52,11 +53,14 @@ def run(
         env: added to the environment before anything is imported.
         scratch: folders that the worker removes when its parent dies; alive, the parent removes them itself.
         debug: let the worker's output, stdout too, through to stderr.
+        called_off: set before ``end_all``, for workers that another thread is only about to start.
 
     Raises:
         EdgepackError: the one that the function raised; InternalError for anything else, or when the worker died.
     """
     with _started(env, listener, debug) as process:
+        if called_off is not None and called_off.is_set():
+            process.end(patience=0)
         try:
             return cast(T, process.ask(function, args, scratch, False))
         finally:
@@ -147,7 +151,8 @@ def _started(env: Mapping[str, str], listener: Listener, debug: bool) -> Iterato
 def end_all() -> None:
     """End every worker, whichever thread waits for it; each ``run`` then raises InternalError."""
     for process in list(_alive):
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _listen(up: Connection, listener: Listener) -> Any:

@@ -65,7 +65,7 @@ def edgepack(workspace: Path) -> Callable[..., Ended]:
             capture_output=True,
             text=True,
             env={**os.environ, **env},
-            timeout=120,
+            timeout=600,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 

@@ -17,7 +17,7 @@ FLAGS = [
     "--disable-sync", "--enable-unsafe-swiftshader",
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 ]  # fmt: skip
-PATIENCE = 30_000  # ms; the machine may be busy
+PATIENCE = 60_000  # ms; the machine may be busy
 
 DROP = """
 ([area, name, type, base64]) => {

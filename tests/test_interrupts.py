@@ -32,6 +32,20 @@ jobs.run(load(None, {
     "build": {"targets": ("fake",)},
 }), lambda lane: listen)
 """
+CTRL_C_BEFORE_THE_WORKER = """
+import os, signal, subprocess, time
+from edgepack.cli import main
+
+start = subprocess.Popen
+
+def start_late(*args, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.5)  # in a thread of its own; the main one is interrupted
+    return start(*args, **options)
+
+subprocess.Popen = start_late
+main()
+"""
 
 
 @pytest.fixture
@@ -61,7 +75,7 @@ def leftovers(workspace: Path) -> list[str]:
     return [path.name for path in found]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> bool:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -119,7 +133,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(start: Callable[..., Any], work
     assert wait_for(lambda: leftovers(workspace))
     time.sleep(0.5)  # into the user's factory
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=50)  # the factory takes longer
     assert process.returncode == 130
     assert "interrupted; nothing was changed" in err
     assert "Traceback" not in err
@@ -128,15 +142,31 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(start: Callable[..., Any], work
     assert leftovers(workspace) == []
 
 
+def test_ctrl_c_just_before_a_worker_starts_ends_that_too(
+    workspace: Path, fake: Callable[[str], str]
+) -> None:
+    arguments = ["build", fake("slow"), "--data", fake("samples"), "--target", "fake"]
+    done = subprocess.run(
+        [sys.executable, "-c", CTRL_C_BEFORE_THE_WORKER, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 130
+    assert "interrupted; nothing was changed" in done.stderr
+    assert leftovers(workspace) == []
+
+
 def test_a_second_build_into_the_same_place_is_refused(
     start: Callable[..., Any], build: Build, workspace: Path
 ) -> None:
-    first = start(source="slow", FAKE_SLEEP="3")
+    first = start(source="waiting")
     assert wait_for(lambda: leftovers(workspace))
     second = build("--name", "it")
     assert second.code == 2
     assert "Another build is writing" in second.err
     assert build("--name", "another").code == 0
+    Path("go.txt").touch()
     first.communicate()
     assert first.returncode == 0
     assert BUNDLE.is_dir()

@@ -116,7 +116,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def wait_for(condition: Any, seconds: float) -> bool:
+def wait_for(condition: Any, seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -146,12 +146,12 @@ def test_when_the_parent_is_killed_the_worker_goes_and_takes_its_scratch_along(b
         f"worker.run(fake_work.wait, 'pid', {busy}, env={{}}, listener=print, scratch=(Path('scratch'),))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
-    assert wait_for(Path("pid").exists, 20)
+    assert wait_for(Path("pid").exists)
     pid = int(Path("pid").read_text())
     assert not is_gone(pid)
     parent.kill()
     parent.wait()
-    assert wait_for(lambda: is_gone(pid), 2)
+    assert wait_for(lambda: is_gone(pid))
     assert not scratch.exists()
 
 
@@ -207,5 +207,5 @@ def test_when_the_parent_is_killed_a_held_worker_goes() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert wait_for(lambda: is_gone(pid), 5)
+    assert wait_for(lambda: is_gone(pid))
     assert not Path("scratch").exists()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,13 @@ def make(workspace: Path, tmp_path: Path, fake: Callable[[str], str]) -> Make:
         return pipeline.build(load(None, tables), "fake", scratch, out)
 
     return run
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Learning's time stands still but for 20 ms whenever it is asked: so many steps, whatever the machine has to do."""
+    ticks = itertools.count()
+    monkeypatch.setattr(distil, "time", SimpleNamespace(monotonic=lambda: 0.02 * next(ticks)))
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -161,6 +170,7 @@ def test_channels_that_are_gone_are_gone_when_it_is_remembered_or_goes_on(
     assert make(prune_channels=0.5, recover_minutes=0.01).manifest.compression["macs"] == 15 * 8
 
 
+@pytest.mark.usefixtures("clock")
 def test_learning_wins_back_and_keeps_what_is_held(make: Make, events: list[Event], tmp_path: Path) -> None:
     once = make(prune=0.8).manifest.parity["host"].outputs["scores"]
     again = make(prune=0.8, recover_minutes=0.03).manifest
@@ -190,6 +200,7 @@ def test_the_same_again_is_remembered_and_another_is_not(make: Make, monkeypatch
         make(prune=0.7, recover_minutes=0.01)
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_killed_run_goes_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distil, "LOOK_SECONDS", 0.01)
     written = distil._write
@@ -208,6 +219,7 @@ def test_a_killed_run_goes_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> No
     assert rounds[3] > rounds[2]
 
 
+@pytest.mark.usefixtures("clock")
 def test_nan_in_learning_keeps_the_best(
     make: Make, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:

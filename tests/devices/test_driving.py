@@ -26,7 +26,7 @@ class Client:
         self.streams: list[Any] = []  # one that is not held is closed
 
     def request(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=60)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, sent)
         return connection.getresponse()
@@ -80,7 +80,7 @@ def ask(client: Client) -> Iterator[Callable[[Any], Callable[[], Any]]]:
         thread.start()
 
         def result() -> Any:
-            thread.join(10)
+            thread.join(60)
             return found[0]
 
         return result

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from edgepack.devices.setup import parts
 from edgepack.devices.setup.parts import Part
 from edgepack.errors import MissingToolError
-from edgepack.events import Event, StepEnded
+from edgepack.events import Event as Told
+from edgepack.events import StepEnded
 
 pytestmark = pytest.mark.usefixtures("workspace")
 
@@ -59,7 +61,7 @@ def made() -> list[str]:
     return Path("diary").read_text().split()
 
 
-def test_a_part_is_made_once_and_found_ever_after(events: list[Event]) -> None:
+def test_a_part_is_made_once_and_found_ever_after(events: list[Told]) -> None:
     part = Text("hello")
     assert parts.find(part) is None
     installed = parts.install(part)
@@ -138,12 +140,20 @@ def test_sweeping_removes_what_is_not_kept_with_the_leftovers_of_tries() -> None
     assert [path for path in parts.root().iterdir() if path.is_dir()] == [parts.folder(kept)]
 
 
-def test_sweeping_leaves_an_install_under_way_alone() -> None:
+def test_sweeping_leaves_an_install_under_way_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, swept, make = Event(), Event(), Text.make
+
+    def make_meanwhile(self: Text, folder: Path, downloads: Path) -> Sequence[str]:
+        begun.set()
+        assert swept.wait(60)
+        return make(self, folder, downloads)
+
+    monkeypatch.setattr(Text, "make", make_meanwhile)
     with ThreadPoolExecutor(1) as pool:
         installing = pool.submit(parts.install, Text("under way"))
-        while not Path("diary").exists():
-            time.sleep(0.001)
+        assert begun.wait(60)
         parts.sweep([])
+        swept.set()
         installed = installing.result()
     assert (installed.folder / "text").read_text() == "under way"
 

@@ -230,7 +230,7 @@ def test_how_it_ended_is_said_in_words(play: Play, ends: str, words: str, when: 
 
 @pytest.mark.parametrize("when", ["loading", "running"])
 def test_one_that_hangs_is_killed_with_its_children(play: Play, tmp_path: Path, when: str) -> None:
-    limits = Limits(8, 60) if when == "loading" else Limits(60, 3)
+    limits = Limits(8, 60) if when == "loading" else Limits(60, 8)
     error = refusal(play, ("" if when == "loading" else READY) + hanging(tmp_path), limits=limits)
     assert isinstance(error, ModelError)
     assert "s, and was stopped" in error.message
@@ -240,7 +240,7 @@ def test_one_that_hangs_is_killed_with_its_children(play: Play, tmp_path: Path, 
 def test_one_that_has_answered_but_does_not_end_is_killed_for_good(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgepack.devices.wire.ENDING", 3.0)
+    monkeypatch.setattr("edgepack.devices.wire.ENDING", 8.0)
     play(READY + "send(receive(2))" + hanging(tmp_path))
     assert not alive(int((tmp_path / "child").read_text()))
 

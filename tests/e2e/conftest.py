@@ -79,7 +79,7 @@ def build(tmp_path, tmp_path_factory):
             capture_output=True,
             text=True,
             env={**os.environ, "COLUMNS": "200", "XDG_CACHE_HOME": str(cache)},
-            timeout=120,
+            timeout=600,
         )
         # a traceback is shown for the user's own code alone: no frame of ours, none of a framework
         assert not [

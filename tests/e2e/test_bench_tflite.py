@@ -21,7 +21,7 @@ def test_an_int8_tflite_beside_its_float_sibling(passes, tmp_path):
         "2",
         "--json",
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     int8, float32 = json.loads(done.stdout)["bundles"]
     assert [int8["path"], float32["path"]] == paths

@@ -56,7 +56,7 @@ def built(tmp_path_factory):
                 capture_output=True,
                 text=True,
                 env={**os.environ, "XDG_CACHE_HOME": str(root / "cache")},
-                timeout=300,
+                timeout=600,
             )
             assert done.returncode == 0, done.stderr
         (bundle,) = out.glob("*-int8")

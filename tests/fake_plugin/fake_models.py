@@ -94,7 +94,14 @@ def noisy():
 
 
 def slow():
-    time.sleep(float(os.environ.get("FAKE_SLEEP", "60")))
+    time.sleep(60)
+    return build()
+
+
+def waiting():
+    """Until there is a file go.txt."""
+    while not os.path.exists("go.txt"):
+        time.sleep(0.02)
     return build()
 
 

@@ -72,7 +72,7 @@ def verify(short):
             capture_output=True,
             text=True,
             env={**os.environ, "COLUMNS": "80", "TMPDIR": str(short)},
-            timeout=300,
+            timeout=600,
         )
         return done.returncode, json.loads(done.stdout), done.stderr
 
@@ -104,7 +104,7 @@ def official(request):
             [sys.executable, str(script), str(folder), str(saved_model), str(out)],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert done.returncode == 0, done.stderr[-2000:]
 

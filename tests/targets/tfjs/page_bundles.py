@@ -15,6 +15,7 @@ from edgepack.targets.tfjs.lower import lower
 
 RATE = 8000
 CLIP = RATE // 2
+LONG_CLIP = 20 * RATE  # there is time to do something while it is recorded or played
 PITCHES = {"low": 100, "middle": 600, "high": 2500}
 SIDE = 28
 
@@ -41,8 +42,8 @@ def tone(hertz, seconds, rate=RATE):
     return (0.8 * np.exp(-3 * time) * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
 
 
-def write_audio(out):
-    """Half a second of sound to one of three pitches, by how steep it is."""
+def write_audio(out, clip=CLIP):
+    """So many values of sound, half a second, to one of three pitches, by how steep it is."""
 
     def pitch(clip):
         steep = tf.reduce_mean(tf.abs(clip[:, 1:] - clip[:, :-1]), 1) / (
@@ -53,9 +54,9 @@ def write_audio(out):
     write(
         out,
         pitch,
-        (tensor("clip", 1, CLIP, audio=AudioEntry(rate=RATE)),),
+        (tensor("clip", 1, clip, audio=AudioEntry(rate=RATE)),),
         (tensor("pitch", 1, 3, top_k=3),),
-        [(tone(hertz, 0.5)[None],) for hertz in PITCHES.values()],
+        [(tone(hertz, clip / RATE)[None],) for hertz in PITCHES.values()],
         tuple(PITCHES),
     )
 

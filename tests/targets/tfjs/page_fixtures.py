@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 import tfjs_bundles
 from page_browser import visiting
-from page_bundles import write_audio, write_mixed, write_segmentation, write_sketch
+from page_bundles import LONG_CLIP, write_audio, write_mixed, write_segmentation, write_sketch
 
 MNIST_LIKE = [(4, 9, 20, 10), (4, 11, 20, 6), (9, 4, 10, 20)]  # the longer side 20 of 28, in the middle
 ANYWHERE = [(0, 0, 12, 8), (10, 10, 18, 18), (3, 20, 5, 5)]
@@ -13,6 +13,7 @@ WRITERS = {
     "image": tfjs_bundles.write_bundle,
     "attacked": tfjs_bundles.write_hostile_bundle,
     "audio": write_audio,
+    "long audio": lambda out: write_audio(out, LONG_CLIP),
     "segmentation": write_segmentation,
     "mixed": write_mixed,
     "centred": lambda out: write_sketch(out, MNIST_LIKE),

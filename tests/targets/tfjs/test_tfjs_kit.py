@@ -15,7 +15,7 @@ from edgepack.targets.tfjs import integration, node
 
 def run_node(script, *arguments, cwd):
     command = [*node.Node().command(), "--input-type=module", "--eval", script, *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -35,7 +35,7 @@ def test_all_javascript_parses(which, request):
     assert len(scripts) > 10
     for script in scripts:
         command = [*node.Node().command(), "--check", str(script)]
-        assert subprocess.run(command, capture_output=True, text=True, timeout=60).stderr == "", script
+        assert subprocess.run(command, capture_output=True, text=True, timeout=600).stderr == "", script
 
 
 def test_hostile_names_stay_data(attacked):
@@ -65,7 +65,7 @@ def test_it_is_an_npm_package(bundle, tmp_path):
     assert "scripts" not in package
     (tmp_path / "package.json").write_text("{}")
     npm = [*node.Npm().command(), "install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run([*npm, str(bundle)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*npm, str(bundle)], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     script = 'import { load, backends } from "class-1.net"; console.log(typeof load, backends.join())'
     assert run_node(script, cwd=tmp_path) == "function wasm,webgl,webgpu,cpu\n"

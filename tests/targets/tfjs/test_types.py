@@ -60,7 +60,7 @@ def check(typescript, bundle):
     def run(text):
         file = bundle / "app.ts"
         file.write_text(text)
-        done = subprocess.run([*typescript, str(file)], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([*typescript, str(file)], capture_output=True, text=True, timeout=600)
         file.unlink()
         return done.stdout
 

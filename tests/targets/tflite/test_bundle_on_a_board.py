@@ -62,7 +62,7 @@ def edgepack(tmp_path):
 
     def run(*arguments):
         command = [sys.executable, "-m", "edgepack", *map(str, arguments), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
         assert done.returncode == 0, done.stderr + done.stdout
         return json.loads(done.stdout)
 

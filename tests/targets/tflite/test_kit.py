@@ -263,7 +263,7 @@ def attacked(request, tmp_path_factory) -> Path:
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600)
 
 
 def test_python_self_test(built):

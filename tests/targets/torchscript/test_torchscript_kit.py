@@ -141,7 +141,7 @@ def bundle_for(kind, bench):
 
 
 def run(*command):
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.parametrize("kind", KINDS)
