@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ PLUGIN = Path(__file__).parent / "fake_plugin"
 
 settings.register_profile("core", deadline=None, max_examples=50)  # a busy machine is no failure
 settings.load_profile("core")
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell's background job ignores it, and so would its children
 
 
 @dataclass(frozen=True)

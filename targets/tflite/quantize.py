@@ -18,6 +18,7 @@ from .calibrate import Ranges
 from .endless import finite
 from .flatbuffer import ModelView, OpView, with_true_boundary
 from .islands import ABSORBED, absorb
+from .tables import with_whole_steps
 from .unread import as_siblings
 from .weights import with_fitting_biases
 
@@ -93,7 +94,7 @@ def quantize(
             "Try another --precision: int8_dynamic and float16 need no ranges.",
         ) from error
     data = as_siblings(with_true_boundary(bytes(result.quantized_model)))
-    data = with_fitting_biases(data, view)
+    data = with_whole_steps(with_fitting_biases(data, view), view)
     return absorb(data, ranges) if ranges is not None else data
 
 

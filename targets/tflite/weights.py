@@ -114,26 +114,41 @@ def with_fitting_biases(data: bytes, view: ModelView) -> bytes:
     """The quantized file with every bias as it is in the float file, where the quantizer's is too many steps for an int32.
 
     Beside next to no weight, as a pruned channel has it, a step is next to nothing, and the quantizer makes nonsense of the
-    bias: such a channel gets a coarser step, which costs nothing that counts.
+    bias: such a channel gets a coarser step, which costs nothing that counts. Layers that share weights share it.
     """
     made, changed = ModelView(data), False
-    shared = uses(made)  # a step of weights that layers share is not one layer's to change
     floats = {view.tensor_name(0, op.inputs[2]): op.inputs[2] for op in view.ops if _has_bias(view, op)}
-    for op in made.ops:
-        if (
-            not _has_bias(made, op)
-            or any(shared[int(made.tensor(0, index).buffer)] > 1 for index in op.inputs[1:3])
-            or made.dtype(0, op.inputs[1]) != "int8"
-            or made.dtype(0, op.inputs[2]) != "int32"
-        ):
-            continue
-        own, bias = floats.get(made.tensor_name(0, op.inputs[2])), made.values(0, op.inputs[2])
-        by_channel = len(made.tensor(0, op.inputs[1]).quantization.scale) == len(bias)
-        if own is not None and by_channel and np.abs(bias.astype(np.int64)).max() > GREATEST:
-            axis = 3 if _is_depthwise(op) else 0
-            _fit(made, op.inputs[1], op.inputs[2], view.values(0, own), made.values(0, op.inputs[1]), axis)
+    for layers in _by_weights(made):
+        own = {op.inputs[2]: floats.get(made.tensor_name(0, op.inputs[2])) for op in layers}
+        wanted = {bias: view.values(0, index) for bias, index in own.items() if index is not None}
+        stored = [made.values(0, bias).astype(np.int64) for bias in wanted]
+        if len(wanted) == len(layers) and np.abs(stored).max() > GREATEST:
+            weights = {op.inputs[1] for op in layers}
+            axis = 3 if _is_depthwise(layers[0]) else 0
+            _fit(made, weights, wanted, made.values(0, layers[0].inputs[1]), axis)
             changed = True
     return write(made.model) if changed else data
+
+
+def _by_weights(made: ModelView) -> list[list[OpView]]:
+    """The layers of a quantized file that have a step for every channel, by the weights that they read.
+
+    Where anything else reads the weights, or another layer a bias, the step is not theirs to change.
+    """
+    read = uses(made)
+    found: dict[int, list[OpView]] = {}
+    for op in made.ops:
+        if _has_bias(made, op) and [made.dtype(0, index) for index in op.inputs[1:3]] == ["int8", "int32"]:
+            by_channel = (
+                len(made.tensor(0, op.inputs[1]).quantization.scale) == made.shape(0, op.inputs[2])[0]
+            )
+            if by_channel and read[_buffer(made, op.inputs[2])] == 1:
+                found.setdefault(_buffer(made, op.inputs[1]), []).append(op)
+    return [layers for buffer, layers in found.items() if read[buffer] == len(layers)]
+
+
+def _buffer(view: ModelView, index: int) -> int:
+    return int(view.tensor(0, index).buffer)
 
 
 def _has_bias(view: ModelView, op: OpView) -> bool:
@@ -154,21 +169,25 @@ def _put(view: ModelView, weight: int, bias: int | None, layer: Rounded) -> None
     shape = [-1 if axis == layer.axis else 1 for axis in range(len(view.shape(0, weight)))]
     codes = np.where(same.reshape(shape), layer.codes, view.values(0, weight))
     if bias is not None and view.dtype(0, bias) in ("int32", "int64"):
-        _fit(view, weight, bias, layer.added, codes, layer.axis)
+        _fit(view, {weight}, {bias: layer.added}, codes, layer.axis)
     else:
         view.put(0, weight, codes)
 
 
-def _fit(view: ModelView, weight: int, bias: int, added: Array, codes: Array, axis: int) -> None:
-    """Write codes and a bias, [out], with steps of the channels that the bias fits."""
-    step = np.asarray(view.tensor(0, bias).quantization.scale, np.float64)
-    stored = np.asarray(view.tensor(0, weight).quantization.scale)
-    coarser = np.maximum(np.abs(added) / step / GREATEST, 1)
-    view.put(0, bias, np.rint(added / step / coarser))
-    view.tensor(0, bias).quantization.scale = (step * coarser).astype(np.float32)
-    view.tensor(0, weight).quantization.scale = (stored * coarser).astype(np.float32)
-    shape = [-1 if each == axis else 1 for each in range(codes.ndim)]
-    view.put(0, weight, np.rint(codes / np.broadcast_to(coarser, stored.shape).reshape(shape)))
+def _fit(view: ModelView, weights: set[int], biases: Mapping[int, Array], codes: Array, axis: int) -> None:
+    """Write the codes of weights with one buffer, and biases, [out], with steps of the channels that all biases fit."""
+    steps = {bias: np.asarray(view.tensor(0, bias).quantization.scale, np.float64) for bias in biases}
+    needed = [np.abs(added) / steps[bias] / GREATEST for bias, added in biases.items()]
+    coarser = np.maximum(np.max(needed, axis=0), 1)
+    for bias, added in biases.items():
+        step = steps[bias] * coarser
+        view.put(0, bias, np.rint(added / step))
+        view.tensor(0, bias).quantization.scale = step.astype(np.float32)
+    for weight in weights:
+        stored = np.asarray(view.tensor(0, weight).quantization.scale)
+        view.tensor(0, weight).quantization.scale = (stored * coarser).astype(np.float32)
+        shape = [-1 if each == axis else 1 for each in range(codes.ndim)]
+        view.put(0, weight, np.rint(codes / np.broadcast_to(coarser, stored.shape).reshape(shape)))
 
 
 def matrix_of(view: ModelView, op: OpView) -> Array:

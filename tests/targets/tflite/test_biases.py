@@ -80,3 +80,21 @@ def test_the_bias_of_a_channel_without_weights_is_kept(bench, draw, layer):
     adopted, samples = bench.adopt(model), draw(image=(8, 8, 4))
     artifact = bench.emit(bench.lower(adopted, samples), "int8", plain=True)
     assert bench.worst_db(adopted, tflite.open(artifact), samples) >= 25
+
+
+def test_layers_that_share_a_channel_without_weights_keep_their_biases(bench, draw):
+    image = keras.Input((8, 8, 4), name="image")
+    shared = keras.layers.Conv2D(
+        4, 3, padding="same", bias_initializer=keras.initializers.Constant(1.5), activation="relu"
+    )
+    model = keras.Model(image, keras.layers.Conv2D(2, 1, name="mask")(shared(shared(image))))
+    kernel, bias = shared.get_weights()
+    kernel[..., 1] = 0
+    kernel[:, :, 1] = 0
+    shared.set_weights([kernel, bias])
+    adopted, samples = bench.adopt(model), draw(image=(8, 8, 4))
+    artifact = bench.emit(bench.lower(adopted, samples), "int8", plain=True)
+    view = ModelView(artifact.main.read_bytes())
+    first, second, _ = [op for op in view.ops if op.kind == "CONV_2D"]
+    assert view.tensor(0, first.inputs[1]).buffer == view.tensor(0, second.inputs[1]).buffer
+    assert bench.worst_db(adopted, tflite.open(artifact), samples) >= 25
