@@ -36,33 +36,55 @@ def set_free(nodes: Nodes) -> None:
     for node in nodes:
         if node.op in CODED and channels_last(node):
             _set_free(nodes, node)
+        elif node.op == "Enter":
+            _set_free_before_loop(nodes, node)
 
 
 def _set_free(nodes: Nodes, node: Any) -> None:
-    weights = nodes.constant(node.input[1])
-    if weights is None or not is_quantizable(weights) or coded(weights):
+    found = _codebook(nodes, node, node.input[1])
+    if found is None:
         return
-    shape = channel_shape(node, weights)
-    scales = _scales(weights, shape)
-    codes = weights / scales
-    if nodes.only_reader(nodes.source(node.input[1])) is None or not _is_codebook(codes):
-        return
-    flat = scales.reshape(-1).astype(np.float32)
-    exact = (np.rint(codes * CODES) / CODES).astype(np.float32)
-    if _deflated(weights) - _deflated(exact) < SURE * (flat.nbytes + OP_BYTES):
-        return
+    codes, scales = found
     last = node
     below = nodes.only_reader(last)
     if below is not None and below.op in ADDITIONS:
-        bias = per_channel(nodes.constant(below.input[1]), flat.size)
+        bias = per_channel(nodes.constant(below.input[1]), scales.size)
         if bias is not None and nodes.source(below.input[0]) is node:
-            inputs = [below.input[0], nodes.add_constant(f"{below.name}/unscaled", bias / flat)]
+            inputs = [below.input[0], nodes.add_constant(f"{below.name}/unscaled", bias / scales)]
             nodes.connect(below, [*inputs, *below.input[2:]])
             last, below = below, nodes.only_reader(below)
     if below is not None and below.op in COMMUTING:
         last = below
-    nodes.connect(node, [node.input[0], nodes.add_constant(f"{node.name}/codes", exact), *node.input[2:]])
-    _multiply(nodes, last, flat)
+    nodes.connect(node, [node.input[0], nodes.add_constant(f"{node.name}/codes", codes), *node.input[2:]])
+    _multiply(nodes, last, scales)
+
+
+def _set_free_before_loop(nodes: Nodes, enter: Any) -> None:
+    """A cell's weights get their scales back once, before all steps: who reads them there needs not be known."""
+    found = _codebook(nodes, enter, enter.input[0])
+    if found is not None:
+        names = [
+            nodes.add_constant(f"{enter.name}/{name}", each)
+            for name, each in zip(("codes", "scales"), found, strict=True)
+        ]
+        scaled = nodes.add("Mul", f"{enter.name}/scaled", names)
+        scaled.attr["T"].type = enter.attr["T"].type
+        nodes.connect(enter, [scaled.name, *enter.input[1:]])
+
+
+def _codebook(nodes: Nodes, reader: Any, tensor: str) -> tuple[Array, Array] | None:
+    """Codes, and the scales of their channels, [out], of a weight with one reader, where they are a smaller download."""
+    weights = nodes.constant(tensor)
+    if weights is None or not is_quantizable(weights) or coded(weights):
+        return None
+    scales = _scales(weights, channel_shape(reader, weights))
+    codes = weights / scales
+    if nodes.only_reader(nodes.source(tensor)) is None or not _is_codebook(codes):
+        return None
+    flat = scales.reshape(-1).astype(np.float32)
+    exact = (np.rint(codes * CODES) / CODES).astype(np.float32)
+    pays = _deflated(weights) - _deflated(exact) >= SURE * (flat.nbytes + OP_BYTES)
+    return (exact, flat) if pays else None
 
 
 def _scales(weights: Array, shape: tuple[int, ...]) -> Array:

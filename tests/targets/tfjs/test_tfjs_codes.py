@@ -90,3 +90,21 @@ def test_scales_that_cost_more_than_codes_save_are_left_where_they_are(bench, dr
             sizes.append(zipped(lower(student.model().form("tf")).emit(Plan(Precision.INT8), out)))
     assert sizes[0] <= sizes[1]
     assert (sizes[0] < sizes[1]) == ((width, count) == (64, 32))
+
+
+def test_the_codes_of_a_cell_survive_the_way_into_its_loop(bench, draw, tmp_path):
+    keras.utils.set_random_seed(3)
+    series = keras.Input((9, 96), name="series")
+    made = bench.adopt(keras.Model(series, L.Dense(3, name="value")(L.GRU(64, name="cell")(series))))
+    samples, student = draw(24, series=(9, 96)), made.student()
+    chosen = [layer for layer in student.layers if "cell" in layer.name]
+    closed_form.shrink(student, dict.fromkeys(chosen, Amount(0, 16)), samples, Step("compress"))
+    smaller = student.model()
+    artifact = lower(smaller.form("tf")).emit(Plan(Precision.INT8), tmp_path)
+    weights = read(json.loads(artifact.main.read_text())["weightsManifest"], tmp_path).values()
+    cells = [each.values for each in weights if each.values.shape in ((96, 192), (64, 192))]
+    assert [len(np.unique(each)) <= 16 for each in cells] == [True, True]
+    runner = NodeRunner(artifact, "wasm")
+    for sample in samples[:2]:
+        (answer,), (expected,) = runner(sample).values(), smaller(sample).values()
+        np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-4)
