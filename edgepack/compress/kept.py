@@ -22,7 +22,7 @@ from .student import Group, Student
 NEWEST = 32
 """How many results are kept: those of a whole curve."""
 
-METHOD = 7
+METHOD = 8
 """Counts up when compression or learning is done in another way: what was found before is then not found again."""
 
 SECONDS = 30.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 
@@ -22,29 +22,38 @@ TOGETHER = 16
 class Lesson:
     """See the module.
 
+    Args:
+        imagine: makes pictures of what the samples do not show (see imagined), when they are needed.
+
     Attributes:
         looks: the samples that are not learnt from, in memory.
+        photos: the inputs that are photographs (see augment).
     """
 
-    def __init__(self, calibration: Records, signature: Signature) -> None:
+    def __init__(
+        self,
+        calibration: Records,
+        signature: Signature,
+        imagine: Callable[[Lesson], Sequence[Arrays]] = lambda lesson: (),
+    ) -> None:
         looks = range(min(LOOK_EVERY, len(calibration)) - 1, len(calibration), LOOK_EVERY)[:LOOKS]
         rest = [index for index in range(len(calibration)) if index not in looks]
         self.looks: list[Arrays] = [calibration[index] for index in looks]
         self._calibration, self._signature = calibration, signature
         self._learnt = rest or list(looks)
-        self._photos = augment.layouts(signature.inputs)
+        self.photos, self._imagine = augment.layouts(signature.inputs), imagine
 
     @cached_property
     def trials(self) -> list[Arrays]:
         """What tells how much the model minds something: the looks; of photographs changed ones, as the looks may show the
         very things that those to learn from do.
         """
-        if not self._photos:
+        if not self.photos:
             return self.looks
         rng, found = np.random.default_rng(len(self.looks)), list[Arrays]()
         while len(found) < LOOKS:
             drawn = rng.permutation(len(self.looks))[:TOGETHER]
-            found += augment.batch([self.looks[index] for index in drawn], self._signature, self._photos, rng)
+            found += augment.batch([self.looks[index] for index in drawn], self._signature, self.photos, rng)
         return found[:LOOKS]
 
     def some(self, count: int) -> list[Arrays]:
@@ -52,7 +61,7 @@ class Lesson:
 
         What a few photographs do not show must not seem to be nothing: late layers tell apart what may be on none of them.
         """
-        if not self._photos:
+        if not self.photos:
             return self._own(count)
         found = list(self.many(count))
         order = np.random.default_rng(0).permutation(len(found))  # every n-th is to be of both kinds, too
@@ -69,13 +78,18 @@ class Lesson:
         rng = np.random.default_rng(number)
         drawn = rng.permutation(self._learnt)[:count]
         samples = [self._calibration[int(index)] for index in drawn]
-        return augment.batch(samples, self._signature, self._photos, rng)
+        return augment.batch(samples, self._signature, self.photos, rng)
 
     def _own(self, count: int) -> list[Arrays]:
         every = -(-len(self._learnt) // count)
         return [self._calibration[index] for index in self._learnt[::every]]
 
+    @cached_property
+    def _pictures(self) -> Sequence[Arrays]:
+        return self._imagine(self)
+
     def _changed(self) -> Iterator[Arrays]:
         """Others than learning begins with."""
+        yield from self._pictures
         for number in range(0xFFFF, 0, -1):
             yield from self.batch(TOGETHER, number)

@@ -129,14 +129,14 @@ def distance(answers: Iterable[Arrays], taught: Iterable[Arrays]) -> float:
     for name in pairs[0][1]:
         own = np.stack([answer[name] for answer, _ in pairs]).astype(np.float64)
         wanted = np.stack([other[name] for _, other in pairs]).astype(np.float64)
-        if _is_distribution(wanted):
+        if is_distribution(wanted):
             own, wanted = _logits(own), _logits(wanted)
         spread = float(np.sum((wanted - wanted.mean(0)) ** 2))
         found.append(float(np.sum((own - wanted) ** 2)) / (spread + 1e-12))
     return float(np.mean(found))
 
 
-def _is_distribution(values: Array) -> bool:
+def is_distribution(values: Array) -> bool:
     """Whether these are probabilities of classes, along the last axis of [samples, 1, classes]."""
     if values.ndim != 3 or values.shape[-1] < 2 or values.min(initial=0) < 0:
         return False

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from ..events import Step, step
 from ..model import Model
 from ..records import Records
 from ..samples import SampleSet
-from . import channels, closed_form, distil, kept, low_rank, sensitivity, sizes
+from ..spec import Arrays
+from . import channels, closed_form, distil, imagined, kept, low_rank, sensitivity, sizes
 from .closed_form import Amount
 from .enough import is_enough
 from .lesson import Lesson
@@ -76,7 +78,8 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
     with step("compress") as running:
         student = check(wanted, model, samples, golden).student()
         chosen = layers(student, wanted.keep)
-        lesson = Lesson(samples.calibration, model.signature)
+        imagine = partial(_imagined, student, kept.key("imagined", student, samples.calibration), running)
+        lesson = Lesson(samples.calibration, model.signature, imagine)
         before = sizes.layer_sizes(student)
         with kept.folder(kept.key(repr(wanted), student, samples.calibration)) as folder:
             if wanted.low_rank:
@@ -102,6 +105,12 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
             found["values a layer"] = max(each.values for each in after if each.name in names)
         running.detail = summary(found)
     return Compressed(student.model(), found, before, after, seconds)
+
+
+def _imagined(student: Student, name: str, running: Step, lesson: Lesson) -> list[Arrays]:
+    """Pictures that stand for what the samples do not show; the same for every budget."""
+    with kept.folder(name) as folder:
+        return imagined.pictures(student, folder, running, lesson)
 
 
 def _split(ratio: float, student: Student, chosen: Sequence[Layer], lesson: Lesson, folder: Path) -> Student:

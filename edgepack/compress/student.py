@@ -92,6 +92,17 @@ class Student(Protocol):
         """The teacher's outputs for one sample."""
         ...
 
+    def towards(
+        self, samples: Sequence[Arrays], output: str, classes: Sequence[int]
+    ) -> list[dict[str, Array]]:
+        """How the teacher sees a class in each of the samples: by their inputs, those that are floats, the gradient of the
+        logarithm of the class's probability.
+
+        Args:
+            output: tells the probabilities of classes, [1, classes].
+        """
+        ...
+
     def weight(self, name: str) -> Array:
         """[out, in], float32, as it is now."""
         ...

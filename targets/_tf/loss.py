@@ -22,6 +22,11 @@ def loss(
     return total
 
 
+def probability_log(probabilities: Any) -> Any:
+    """Their logarithms, none below that of ``SMALLEST``."""
+    return tf.math.log(tf.maximum(probabilities, SMALLEST))
+
+
 def _answer(own: Any, taught: Any) -> Any:
     """Of class probabilities the divergence, and the error of their logarithms; of other values the relative error."""
     if not own.dtype.is_floating:
@@ -34,7 +39,7 @@ def _answer(own: Any, taught: Any) -> Any:
 
 
 def _divergence(own: Any, taught: Any) -> Any:
-    logs, others = (tf.math.log(tf.maximum(each, SMALLEST)) for each in (own, taught))
+    logs, others = map(probability_log, (own, taught))
     divergence = tf.reduce_mean(tf.reduce_sum(taught * (others - logs), -1))
     centred = [each - tf.reduce_mean(each, -1, keepdims=True) for each in (logs, others)]
     return divergence + _relative(*centred)

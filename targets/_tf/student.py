@@ -32,6 +32,7 @@ from .channels import Channels
 from .held import Held
 from .loss import loss
 from .stacking import can_stack
+from .towards import slopes, towards
 
 if TYPE_CHECKING:
     from .._keras.function import Function
@@ -84,6 +85,15 @@ class KerasStudent:
             return self._taught_by(inputs)
         with self._as_teacher():
             return self(inputs)
+
+    def towards(
+        self, samples: Sequence[Arrays], output: str, classes: Sequence[int]
+    ) -> list[dict[str, Array]]:
+        if self._taught_by is not None:
+            return self._taught_by.towards(samples, output, classes)
+        gradients = self._traced(f"towards {output}", slopes(self._call, self._signature, output))
+        with self._as_teacher():
+            return towards(gradients, self._signature, self._stacked(samples), classes)
 
     def weight(self, name: str) -> Array:
         weight: Array = self._found[name].matrix()

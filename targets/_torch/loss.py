@@ -53,6 +53,11 @@ def loss(
     return total
 
 
+def probability_log(probabilities: torch.Tensor) -> torch.Tensor:
+    """Their logarithms, none below that of ``SMALLEST``."""
+    return probabilities.clamp(min=SMALLEST).log()
+
+
 def _answer(own: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
     """Of class probabilities the divergence, and the error of their logarithms; of other values the relative error."""
     if not own.dtype.is_floating_point:
@@ -61,7 +66,7 @@ def _answer(own: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
     is_distribution &= bool((taught.min() >= 0) & ((taught.sum(-1) - 1).abs().max() < 1e-3))
     if not is_distribution:
         return _relative(own, taught)
-    own, other = own.clamp(min=SMALLEST).log(), taught.clamp(min=SMALLEST).log()
+    own, other = probability_log(own), probability_log(taught)
     divergence = (taught * (other - own)).sum(-1).mean()
     return divergence + _relative(own - own.mean(-1, keepdim=True), other - other.mean(-1, keepdim=True))
 

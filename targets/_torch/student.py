@@ -27,6 +27,7 @@ from . import channels, low_rank
 from .held import Held
 from .layers import Weight, described, tensor
 from .loss import Feature, loss
+from .towards import towards
 from .watching import halt, input_bytes, inputs, kinds, step_by_step
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ class TorchStudent:
 
     def teach(self, inputs: Arrays) -> dict[str, Array]:
         return self._taught_by(inputs)
+
+    def towards(
+        self, samples: Sequence[Arrays], output: str, classes: Sequence[int]
+    ) -> list[dict[str, Array]]:
+        by = self._taught_by.form("torch").module
+        return towards(by, self._original.signature, self._stacked(samples), output, classes)
 
     def weight(self, name: str) -> Array:
         weight = self._weights[name]

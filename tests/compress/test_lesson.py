@@ -10,7 +10,7 @@ import pytest
 from edgepack.compress import augment
 from edgepack.compress.lesson import LOOKS, Lesson
 from edgepack.records import Records, RecordWriter
-from edgepack.spec import Array, Signature, TensorSpec
+from edgepack.spec import Array, Arrays, Signature, TensorSpec
 
 
 def signature(*shape: int, dtype: str = "float32") -> Signature:
@@ -130,3 +130,21 @@ def test_photographs_are_tried_by_changed_ones_of_those_that_are_not_learnt_from
 def test_others_are_tried_as_they_are(tmp_path: Path) -> None:
     lesson = Lesson(records(tmp_path, numbered(8)), signature(1, 2))
     assert lesson.trials is lesson.looks
+
+
+def test_pictures_come_before_changed_photographs_and_only_when_they_are_needed(tmp_path: Path) -> None:
+    made = []
+
+    def imagine(lesson: Lesson) -> list[Arrays]:
+        made.append({"x": np.full((1, 64, 80, 3), 9, np.float32)})
+        return made
+
+    photos = records(tmp_path, [ramp("NHWC", start) for start in range(8)])
+    lesson = Lesson(photos, signature(1, 64, 80, 3), imagine)
+    assert len(list(lesson.many(6))) == 6
+    assert not made
+    for _ in range(2):
+        many = list(lesson.many(20))
+        assert many[6] is made[0]
+        assert len(many) == 20
+    assert len(made) == 1

@@ -167,3 +167,14 @@ def test_a_graph_without_weights_is_refused(bench):
 
     with pytest.raises(ModelError, match="no weights"):
         bench.adopt(Doubles()).student()
+
+
+def test_which_way_a_class_is_probable_is_the_teacher_s(network):
+    student, fed = network.student(), images(2)
+    name = network.signature.outputs[0].name
+    gradients = [each["image"] for each in student.towards(fed, name, [3, 1])]
+    for each, gradient, wanted in zip(fed, gradients, [3, 1], strict=True):
+        step = 1e-2 * gradient / np.sqrt(np.sum(gradient**2))
+        ends = [student.teach({"image": each["image"] + sign * step})[name][0, wanted] for sign in (1, -1)]
+        slope = np.log(ends[0]) - np.log(ends[1])
+        assert slope == pytest.approx(2e-2 * np.sqrt(np.sum(gradient**2)), rel=0.05)

@@ -292,3 +292,18 @@ def test_a_subclassed_model_s_layers_stay_whole(bench):
     student = bench.adopt(made).student()
     with pytest.raises(ModelError, match="Two layers can take the place of none"):
         low_rank.split(student, student.layers, 0.3, [], [])
+
+
+def test_which_way_a_class_is_probable_is_the_teacher_s(model):
+    student, fed = model.student(), images(3)
+    for layer in student.layers:
+        student.change(layer.name, 2 * student.weight(layer.name))
+    gradients = [each["image"] for each in student.towards(fed, "head", [4, 0, 1])]
+    alone = student.towards(fed[1:2], "head", [0])[0]["image"]
+    np.testing.assert_allclose(gradients[1], alone, rtol=1e-3, atol=1e-6)
+    for each, gradient, wanted in zip(fed, gradients, [4, 0, 1], strict=True):
+        assert gradient.shape == each["image"].shape
+        step = gradient / np.sqrt(np.sum(gradient**2))
+        ends = [student.teach({"image": each["image"] + sign * step})["head"][0, wanted] for sign in (1, -1)]
+        slope = np.log(ends[0]) - np.log(ends[1])
+        assert slope == pytest.approx(2 * np.sqrt(np.sum(gradient**2)), rel=0.05)

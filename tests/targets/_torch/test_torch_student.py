@@ -416,3 +416,20 @@ def test_a_network_that_looks_into_its_layers_is_told_which_to_keep(bench):
     with pytest.raises(ModelError, match="does not run with two layers") as caught:
         student.split(factors)
     assert "--keep-layer NAME. Layers: network.wide" in caught.value.hint
+
+
+def test_which_way_a_class_is_probable_is_the_teacher_s(student):
+    fed = samples(3)
+    for layer in student.layers:
+        student.change(layer.name, 2 * student.weight(layer.name))
+    gradients = [each["image"] for each in student.towards(fed, "output", [4, 0, 1])]
+    alone = student.towards(fed[1:2], "output", [0])[0]["image"]
+    np.testing.assert_allclose(gradients[1], alone, rtol=1e-3, atol=1e-5)
+    for each, gradient, wanted in zip(fed, gradients, [4, 0, 1], strict=True):
+        assert gradient.shape == each["image"].shape
+        step = 1e-2 * gradient / np.sqrt(np.sum(gradient**2))
+        ends = [
+            student.teach({"image": each["image"] + sign * step})["output"][0, wanted] for sign in (1, -1)
+        ]
+        slope = np.log(ends[0]) - np.log(ends[1])
+        assert slope == pytest.approx(2e-2 * np.sqrt(np.sum(gradient**2)), rel=0.05)
