@@ -170,7 +170,9 @@ def compare(target: Target, case: Case, folder: Path) -> dict[str, Any]:
         name: judged(target, artifact, others, golden) for name, artifact in artifacts.items()
     }
     notes = [note for note in lowering.notes if not note.where]
-    report["edgepack"]["kept"] = [note.method for note in notes if note.kept]
+    report["edgepack"]["kept"] = {
+        note.method: [round(note.before_db, 1), round(note.after_db, 1)] for note in notes if note.kept
+    }
     report["relative_time"] = relative_time(
         target, artifacts["edgepack"], artifacts["stock"], next(iter(others))
     )

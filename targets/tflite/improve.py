@@ -110,12 +110,11 @@ def _methods(workshop: Workshop) -> dict[str, Method[State]]:
         return method
 
     def take_up(state: State, fit: Part, check: Part) -> tuple[State, list[Note]]:
-        found = folded(state.float32, state.ranges)
-        if found is None:
+        data, names = folded(state.float32)
+        if not names:
             return state, []
-        seen = moments(found.data, islice(fit, FIT), found.weights)  # of all others, inputs stay as they are
-        layers = {**state.layers, **rounded(found.data, seen, state.how)}
-        return replace(state, float32=found.data, ranges=found.ranges, layers=layers), []
+        seen = moments(data, islice(fit, FIT), names)  # what all others read stays as it is
+        return replace(state, float32=data, layers={**state.layers, **rounded(data, seen, state.how)}), []
 
     ways: tuple[How, ...] = ("biases", "rounding", "centred rounding")
     found: dict[str, Method[State]] = {way: weights(way) for way in ways}
