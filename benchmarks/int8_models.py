@@ -134,6 +134,20 @@ def two_outputs(count: int) -> Made:
     return settled(keras.Model(image, [classes, age]), smooth(count, 32, 32, 3))
 
 
+def pixels(scale: Any, offset: Any, padding: str) -> Callable[[int], Made]:
+    """Raw pixels, normalised in the model."""
+
+    def make(count: int) -> Made:
+        image = keras.Input((48, 48, 3), name="image")
+        x = L.Rescaling(scale, offset)(image)
+        for filters, strides in ((16, 1), (32, 2), (32, 2)):
+            x = L.ReLU()(L.BatchNormalization()(L.Conv2D(filters, 3, strides=strides, padding=padding)(x)))
+        made = keras.Model(image, L.Dense(10, name="scores")(L.GlobalAveragePooling2D()(x)))
+        return settled(made, (100 * smooth(count, 48, 48, 3) + 128).clip(0, 255).round())
+
+    return make
+
+
 def transformer(count: int) -> Made:
     series = keras.Input((32, 16))
     x = L.Dense(32)(series)
@@ -191,6 +205,9 @@ MODELS: dict[str, Callable[[int], Made]] = {
     "sound": sound,
     "two_inputs": two_inputs,
     "two_outputs": two_outputs,
+    "pixels": pixels(1 / 127.5, -1.0, "same"),
+    "pixels_mean": pixels(1 / 128, -127 / 128, "same"),
+    "pixels_by_channel": pixels([0.0171, 0.0175, 0.0174], [-2.12, -2.04, -1.80], "valid"),
     "transformer": transformer,
     "encoder": encoder,
     "lstm": lstm,

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from .errors import UsageError
-from .spec import Array, Arrays, Asked, Precision
+from .spec import Array, Arrays, Asked, Precision, class_axis
 from .target import Runner
 
 MAX_DB = 300.0
@@ -34,7 +34,7 @@ class Metrics:
         max_abs: the largest absolute difference.
         cosine: of the angle between the two.
         argmax_agreement: share of samples (of positions, where the output has more axes) whose largest value along the
-            last axis is at the same place; ``None`` for an output with no such axis.
+            classes' axis (see spec.class_axis) is at the same place; ``None`` for an output with no such axis.
         probabilities: whether the original's values are class probabilities and most samples are decided.
         finite: whether the original and the artifact gave finite values only.
         distribution: whether the original's values are class probabilities, decided or not.
@@ -79,7 +79,7 @@ class Meter:
         self._dot += float(np.sum(x * y))
         self._max = max(self._max, float(np.max(np.abs(difference), initial=0.0)))
         if x.ndim > 1 and x.shape[-1] > 1:
-            self._rank(x, y)
+            self._rank(*(np.moveaxis(each, class_axis(each.shape), -1) for each in (x, y)))
             if x.shape[-1] <= COLUMNS and self._columns.shape[-1] in (0, x.shape[-1]):
                 flat = np.stack([x, difference]).reshape(2, -1, x.shape[-1])
                 sums = np.sum(flat * flat, axis=1)

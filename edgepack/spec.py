@@ -134,6 +134,15 @@ def format_shape(shape: tuple[int | None, ...]) -> str:
     return "x".join("?" if size is None else str(size) for size in shape)
 
 
+def class_axis(shape: tuple[int, ...]) -> int:
+    """The axis of the classes in an output: the last; in (N, C, H, W), the second.
+
+    Nothing tells the two apart but their sizes: of a map, classes are fewer than rows and columns. So a map of 2 rows with
+    more classes, (1, 2, 40, 10), is taken wrongly, and one of more classes than rows, (1, 21, 16, 16), as if they came last.
+    """
+    return 1 if len(shape) == 4 and 1 < shape[1] < min(shape[2:]) else len(shape) - 1
+
+
 def parse_shape(text: str) -> tuple[str, tuple[int, ...], str | None]:
     """``image=1x224x224x3`` or ``ids=1x128:int32`` as (name, shape, dtype or None). Raises UsageError."""
     match = re.fullmatch(r"(?P<name>[^=]+)=(?P<shape>\d+(x\d+)*)(:(?P<dtype>[a-z0-9]+))?", text)

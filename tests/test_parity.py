@@ -110,6 +110,22 @@ def test_argmax_is_compared_at_every_position() -> None:
     assert compare(original, artifact).argmax_agreement == 0.75
 
 
+def test_argmax_of_a_map_is_over_its_classes_wherever_these_are() -> None:
+    random = np.random.default_rng(3)
+    original, artifact = (random.normal(size=(1, 5, 7, 3)) for _ in range(2))
+    last, second = (
+        compare(*(np.moveaxis(each, -1, axis) for each in (original, artifact))) for axis in (3, 1)
+    )
+    assert second.argmax_agreement == last.argmax_agreement != 1
+    assert second.sqnr_db == pytest.approx(last.sqnr_db)
+
+
+def test_probabilities_of_a_map_sum_to_one_over_its_classes() -> None:
+    pixels = np.exp(np.random.default_rng(3).normal(size=(1, 3, 6, 6)) * 9)
+    shares = pixels / pixels.sum(1, keepdims=True)
+    assert compare(shares, shares).probabilities
+
+
 @pytest.mark.parametrize("shape", [(5,), (5, 1), (), (1, 4, 1)])
 def test_without_classes_there_is_no_argmax(shape: tuple[int, ...]) -> None:
     assert compare(np.ones(shape), np.ones(shape)).argmax_agreement is None

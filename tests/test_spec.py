@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepack.errors import UsageError
-from edgepack.spec import Affine, Precision, Signature, TensorSpec, format_shape, parse_shape
+from edgepack.spec import Affine, Precision, Signature, TensorSpec, class_axis, format_shape, parse_shape
 
 SIZES = st.lists(st.integers(1, 4096), min_size=1, max_size=6).map(tuple)
 
@@ -66,3 +66,20 @@ def test_the_identity_is_told_to_float32_rounding() -> None:
     assert Affine((1.00000001,), (0.0, 0.0)).is_identity
     assert not Affine((1.0,), (0.01,)).is_identity
     assert not Affine((1.01,), (0.0,)).is_identity
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [
+        ((1, 10), 1),
+        ((1, 100, 6), 2),
+        ((1, 32, 48, 21), 3),
+        ((1, 21, 32, 48), 1),
+        ((1, 2, 32, 32), 1),
+        ((1, 1, 32, 20), 3),  # one row of what was read
+        ((1, 64, 8, 8), 3),
+        ((1, 32, 32, 32), 3),
+    ],
+)
+def test_classes_come_last_or_before_more_rows_and_columns(shape: tuple[int, ...], axis: int) -> None:
+    assert class_axis(shape) == axis

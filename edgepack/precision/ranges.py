@@ -8,12 +8,13 @@ entropy     least information lost, as a distribution: Migacz, 8-bit Inference w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..spec import Array
+from ..spec import Array, Arrays
+from .notes import Note
 
 BINS = 2048
 TRIES = 64
@@ -22,7 +23,16 @@ TRIES = 64
 LEAST = 0.2
 BEYOND = 1e-4
 
+WORTH_DB = 1.0
+"""What a tensor must gain."""
+
+VALUES = 16384
+"""Of a tensor of one sample, which are counted."""
+
 Range = tuple[float, float]
+See = Callable[[str, Array], None]
+Observe = Callable[[Iterable[Arrays], Iterable[str], See], None]
+"""Runs a float model over samples, and shows what tensors hold, by name."""
 
 
 @dataclass
@@ -45,6 +55,46 @@ class Histogram:
         scale = BINS / max(self.high - self.low, 1e-30)
         parts = ((values.ravel() - self.low) * scale).astype(np.int32)
         self.counts += np.bincount(np.clip(parts, 0, BINS - 1), minlength=BINS)
+
+
+def narrowed(
+    observe: Observe, edges: Mapping[str, Range], fit: Iterable[Arrays], check: Iterable[Arrays]
+) -> tuple[dict[str, Range], list[Note]]:
+    """Ranges narrower than these of whole tensors, where that errs less on samples that they were not fitted to.
+
+    Args:
+        edges: the least and the greatest value of each, zero among them.
+    """
+    wide = {name: limits for name, limits in edges.items() if limits[0] < limits[1]}
+    fitted, other = (_histograms(observe, wide, samples) for samples in (fit, check))
+    found, notes = dict[str, Range](), []
+    for name, whole in wide.items():
+        method, limits, gain = best(fitted[name], other[name])
+        if gain >= WORTH_DB:
+            found[name] = float(limits[0]), float(limits[1])
+            before = 10 * np.log10(_power(other[name]) / max(noise(other[name], whole, 256), 1e-30))
+            notes.append(Note(name, method, float(before), float(before) + gain))
+    return found, notes
+
+
+def _histograms(
+    observe: Observe, edges: Mapping[str, Range], samples: Iterable[Arrays]
+) -> dict[str, Histogram]:
+    found = {name: Histogram(*limits) for name, limits in edges.items()}
+    observe(samples, found, lambda name, values: found[name].see(_some(values)))
+    return found
+
+
+def _some(values: Array) -> Array:
+    """Values of all over a tensor, at most ``VALUES``; the step has no factor in common with what a row or a channel has."""
+    flat = values.ravel()
+    step = max(1, flat.size // VALUES) | 1
+    return flat[::step]
+
+
+def _power(seen: Histogram) -> float:
+    """The mean square of what was counted."""
+    return max(float(np.sum(seen.counts * seen.centres**2) / max(int(seen.counts.sum()), 1)), 1e-30)
 
 
 def candidates(seen: Histogram, levels: int = 256) -> dict[str, Range]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,20 @@ MOST = 127
 FEWEST_CODES = 64
 RIDGE = 0.01
 """Relative to the mean square of an input: what keeps weights near their own where samples tell too little."""
+
+How = Literal["biases", "rounding", "centred rounding"]
+"""Biases alone make up for the nearest codes; weights do too; weights leave the mean to the biases."""
+
+WIDEST = 2304
+"""A layer that reads more inputs at a place, those of 3x3 of 256 channels, keeps the nearest integers: rounding would take
+minutes, and GBs."""
+
+TOO_WIDE = f"more than {WIDEST:,} inputs at a place would take minutes and GBs"
+CODED = "the weights of a codebook stay as they are"
+SHARED = "weights that layers share keep the nearest integers"
+GROUPED = "grouped convolutions keep the nearest integers"
+TRANSPOSED = "transposed convolutions keep the nearest integers"
+"""Why a layer is passed over."""
 
 
 @dataclass
@@ -85,6 +100,14 @@ def codes(weight: Array, inputs: Inputs, centred: bool = False) -> Array:
     """
     metrics, units = inputs.metric(centred), (weight / scales(weight)).astype(np.float64)
     return (_shared(units, metrics[0]) if len(metrics) == 1 else _by_row(units, metrics)).astype(np.int8)
+
+
+def settled(weight: Array, inputs: Inputs, how: How, has_bias: bool) -> tuple[Array, Array]:
+    """Weights as int8, [out, in], and what to add to the bias, [out]."""
+    found = (
+        nearest(weight) if how == "biases" else codes(weight, inputs, has_bias and how == "centred rounding")
+    )
+    return found, shift(weight, found, inputs)
 
 
 def _shared(units: Array, metric: Array) -> Array:

@@ -13,6 +13,7 @@ from edgepack.spec import Signature
 from edgepack.target import Samples
 
 from .flatbuffer import SIGNATURE_KEY, ModelView
+from .inputs import with_normalised
 
 Ranges = dict[str, Any]  # tensor name -> {"min": array, "max": array}, as the quantizer takes them
 
@@ -36,12 +37,13 @@ def calibrate(float32: bytes, signature: Signature, samples: Samples, step: Step
     for sample in step.track(samples, len(samples)):
         # one at a time: given an iterator, the calibrator would first make a list of it
         collector.calibrate({SIGNATURE_KEY: [dict(sample)]}, manager)
-    ranges = _in_rank(collector.get_model_qsvs(), ModelView(float32))
+    view = ModelView(float32)
+    ranges = _in_rank(collector.get_model_qsvs(), view)
     for spec in signature.inputs:
         if spec.range is not None and spec.name in ranges:
             low, high = spec.range
             ranges[spec.name] = {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
-    return ranges
+    return with_normalised(view, ranges, {spec.name for spec in signature.inputs if spec.range is not None})
 
 
 def _in_rank(ranges: Ranges, view: ModelView) -> Ranges:

@@ -7,10 +7,10 @@ RELU6 is such a curve: scaled, it would cut off what a channel that is quiet on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from edgepack.precision.groups import Group, Groups
 
 from .flatbuffer import ModelView, OpView
 
@@ -27,67 +27,49 @@ _Activation = schema.ActivationFunctionType
 _HOMOGENEOUS = {_Activation.NONE, _Activation.RELU}
 
 
-@dataclass
-class Group:
-    """Tensors with one scale a channel.
-
-    Attributes:
-        makers, readers: layers by the index of their weight; makers have their outputs in the group, readers their inputs.
-        constants: what is added to members, one value a channel.
-    """
-
-    tensors: set[int] = field(default_factory=set)
-    makers: list[OpView] = field(default_factory=list)
-    readers: list[OpView] = field(default_factory=list)
-    constants: set[int] = field(default_factory=set)
-    is_open: bool = True
+Found = Group[int, OpView]
+"""Tensors by their index; layers are told by that of their weight."""
 
 
-def groups(view: ModelView) -> list[Group]:
+def groups(view: ModelView) -> list[Found]:
     """The groups that layers both make and read, in the order that they are made."""
-    return [group for group in _Finder(view).found() if group.is_open and group.makers and group.readers]
+    return _Finder(view).found()
 
 
 class _Finder:
     def __init__(self, view: ModelView) -> None:
         self._view = view
-        self._group: dict[int, Group] = {}
+        self._groups: Groups[int, OpView] = Groups()
         self._uses = uses(view)
 
-    def found(self) -> list[Group]:
-        for index in (*self._view.inputs(0), *self._view.outputs(0)):
-            self._of(index).is_open = False
+    def found(self) -> list[Found]:
+        self._groups.close((*self._view.inputs(0), *self._view.outputs(0)))
         for op in self._view.ops:
             if op.subgraph:
                 continue
             if op.kind in LAYERS and self._is_layer(op):
-                self._layer(op)
+                self._groups.of(op.inputs[0]).readers.append(op)
+                self._groups.of(op.outputs[0]).makers.append(op)
             elif op.kind in ALONG and self._passes(op):
                 self._along(op)
             else:
-                for index in (*op.inputs, *op.outputs):
-                    self._of(index).is_open = False
-        return list({id(group): group for group in self._group.values()}.values())
-
-    def _layer(self, op: OpView) -> None:
-        self._of(op.inputs[0]).readers.append(op)
-        made = self._of(op.outputs[0])
-        made.makers.append(op)
+                self._groups.close((*op.inputs, *op.outputs))
+        return self._groups.scalable
 
     def _along(self, op: OpView) -> None:
         """Every member of full width gets the scale; what is multiplied by does not."""
-        made = self._of(op.outputs[0])
+        made = op.outputs[0]
         first, *others = (i for i in op.inputs if self._view.dtype(0, i) == "float32")
-        if op.kind == "MUL" and self._shape(first) != self._shape(op.outputs[0]):
+        if op.kind == "MUL" and self._shape(first) != self._shape(made):
             first, others = others[0], [first]
-        made = self._join(made, self._of(first))
+        self._groups.join(made, first)
         for other in others:
             if op.kind == "MUL":
-                self._of(other).is_open = False
+                self._groups.close([other])
             elif other in op.constants:
-                made.constants.add(other)
+                self._groups.of(made).constants.add(other)
             else:
-                made = self._join(made, self._of(other))
+                self._groups.join(made, other)
 
     def _is_layer(self, op: OpView) -> bool:
         """Whether all that it is made of is in the file, is nobody else's, and reads every channel of its input."""
@@ -132,23 +114,6 @@ class _Finder:
 
     def _shape(self, index: int) -> tuple[int, ...]:
         return self._view.shape(0, index)
-
-    def _of(self, index: int) -> Group:
-        if index not in self._group:
-            self._group[index] = Group({index})
-        return self._group[index]
-
-    def _join(self, one: Group, other: Group) -> Group:
-        if one is other:
-            return one
-        one.tensors |= other.tensors
-        one.makers += other.makers
-        one.readers += other.readers
-        one.constants |= other.constants
-        one.is_open = one.is_open and other.is_open
-        for index in other.tensors:
-            self._group[index] = one
-        return one
 
 
 def uses(view: ModelView) -> dict[int, int]:

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-
-import numpy as np
 
 from edgepack.precision import equalise
+from edgepack.precision.groups import Channels
 from edgepack.precision.rounding import is_coded
 from edgepack.spec import Array, Arrays
 
-from .channels import LAYERS, Group, groups
+from .channels import LAYERS, Found, groups
 from .flatbuffer import ModelView, OpView, write
 from .observe import observe
-
-
-@dataclass
-class _Channels:
-    """Adds up what a tensor holds, by channel."""
-
-    peak: Array = field(default_factory=lambda: np.zeros(0))
-    squares: Array = field(default_factory=lambda: np.zeros(0))
-    count: int = 0
-
-    def see(self, values: Array) -> None:
-        flat = values.reshape(-1, values.shape[-1])
-        peak, squares = np.abs(flat).max(0), np.einsum("pc,pc->c", flat, flat)
-        self.peak = np.maximum(self.peak, peak) if self.count else peak
-        self.squares = self.squares + squares if self.count else squares
-        self.count += len(flat)
 
 
 def equalised(data: bytes, samples: Iterable[Arrays]) -> tuple[bytes, dict[str, Array]]:
@@ -39,7 +21,7 @@ def equalised(data: bytes, samples: Iterable[Arrays]) -> tuple[bytes, dict[str, 
     """
     view = ModelView(data)
     found = [each for each in groups(view) if not any(_is_coded(view, op) for op in each.readers)]
-    held: dict[int, _Channels] = {index: _Channels() for group in found for index in group.tensors}
+    held = {index: Channels() for group in found for index in group.tensors}
     observe(data, samples, held, lambda index, values: held[index].see(values))
     scales: dict[str, Array] = {}
     for group in found:
@@ -55,16 +37,12 @@ def _is_coded(view: ModelView, op: OpView) -> bool:
     return op.kind != "DEPTHWISE_CONV_2D" and is_coded(_rows(view, op).reshape(len(_rows(view, op)), -1))
 
 
-def _scales(view: ModelView, group: Group, held: dict[int, _Channels]) -> Array:
-    def values(index: int) -> equalise.Values:
-        seen = held[index]
-        return equalise.Values(seen.peak, seen.squares / max(seen.count, 1))
-
+def _scales(view: ModelView, group: Found, held: dict[int, Channels]) -> Array:
     readers = [
-        equalise.Reader(values(op.inputs[0]), _rows(view, op), op.kind != "DEPTHWISE_CONV_2D")
+        equalise.Reader(held[op.inputs[0]].values, _rows(view, op), op.kind != "DEPTHWISE_CONV_2D")
         for op in group.readers
     ]
-    return equalise.scales([values(index) for index in group.tensors], readers)
+    return equalise.scales([held[index].values for index in group.tensors], readers)
 
 
 def _rows(view: ModelView, op: OpView) -> Array:
@@ -73,7 +51,7 @@ def _rows(view: ModelView, op: OpView) -> Array:
     return weight.reshape(weight.shape[0], -1, weight.shape[-1])
 
 
-def _apply(view: ModelView, group: Group, scales: Array) -> None:
+def _apply(view: ModelView, group: Found, scales: Array) -> None:
     for op in group.makers:
         weight, *bias = op.inputs[1:]
         along = scales if op.kind == "DEPTHWISE_CONV_2D" else _column(scales, len(view.shape(0, weight)))

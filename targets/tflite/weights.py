@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from edgepack.precision import rounding
+from edgepack.precision.patches import Window, rows, same, thinned
+from edgepack.precision.rounding import TOO_WIDE, WIDEST, How
 from edgepack.spec import Array, Arrays
 
 from .channels import uses
 from .flatbuffer import ModelView, OpView, write
 from .observe import activations, observe
-from .patches import PLACES, rows
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 TRANSPOSED = "TRANSPOSE_CONV"
 
-How = Literal["biases", "rounding", "centred rounding"]
-"""Biases alone make up for the nearest codes; weights do too; weights leave the mean to the biases."""
-
 Moments = Mapping[int, rounding.Inputs]
 """By the index of the weight."""
-
-WIDEST = 2304
-"""A layer that reads more inputs at a place, those of 3x3 of 256 channels, keeps the nearest integers: rounding would take
-minutes, and GBs."""
 
 GREATEST = 2**30
 """Steps that a bias may have, so that sums still fit an int32."""
@@ -58,10 +52,15 @@ def passed_over(data: bytes) -> dict[str, str]:
     return {op.name: why for op in view.ops if (why := _obstacle(view, op))}
 
 
-def moments(data: bytes, samples: Iterable[Arrays]) -> Moments:
-    """What the layers read that adaptive rounding is for: all that the samples reach, but codebooks."""
+def moments(data: bytes, samples: Iterable[Arrays], only: Collection[str] = ()) -> Moments:
+    """What the layers read that adaptive rounding is for: all that the samples reach, but codebooks.
+
+    Args:
+        only: those with these weights, by name; all, where there are none.
+    """
     view = ModelView(data)
     layers = [op for op in view.ops if _is_for(view, op)]
+    layers = [op for op in layers if not only or view.tensor_name(0, op.inputs[1]) in only]
     seen = {op.inputs[1]: rounding.Inputs() for op in layers}
     read: dict[int, list[OpView]] = {}
     for op in layers:
@@ -84,17 +83,13 @@ def rounded(data: bytes, seen: Moments, how: How) -> dict[str, Rounded]:
             continue
         weight, *bias = op.inputs[1:]
         matrix, inputs = matrix_of(view, op), seen[weight]
-        codes = (
-            rounding.nearest(matrix)
-            if how == "biases"
-            else rounding.codes(matrix, inputs, bool(bias) and how == "centred rounding")
-        )
+        codes, moved = rounding.settled(matrix, inputs, how, bool(bias))
         found[view.tensor_name(0, weight)] = Rounded(
             _shaped(view, op, codes),
             np.ravel(rounding.scales(matrix)),
             3 if _is_depthwise(op) else 0,
             view.tensor_name(0, bias[0]) if bias else "",
-            rounding.shift(matrix, codes, inputs) + (view.values(0, bias[0]) if bias else 0),
+            moved + (view.values(0, bias[0]) if bias else 0),
         )
     return found
 
@@ -223,21 +218,27 @@ def _obstacle(view: ModelView, op: OpView) -> str:
     if not _is_layer(view, op):
         return ""
     if op.kind == TRANSPOSED:
-        return "transposed convolutions keep the nearest integers"
+        return rounding.TRANSPOSED
     if any(uses(view)[int(view.tensor(0, index).buffer)] > 1 for index in op.inputs[1:]):
-        return "weights that layers share keep the nearest integers"
+        return rounding.SHARED
     given, shape = view.shape(0, op.inputs[0]), view.shape(0, op.inputs[1])
     if op.kind != "FULLY_CONNECTED" and given[-1:] != shape[-1:]:
-        return "grouped convolutions keep the nearest integers"
+        return rounding.GROUPED
     matrix = matrix_of(view, op)
     if matrix.shape[1] > WIDEST:
-        return f"more than {WIDEST:,} inputs at a place would take minutes and GBs"
-    return "the weights of a codebook stay as they are" if rounding.is_coded(matrix) else ""
+        return TOO_WIDE
+    return rounding.CODED if rounding.is_coded(matrix) else ""
 
 
 def _inputs(view: ModelView, op: OpView, values: Array) -> Array:
-    shape = view.shape(0, op.inputs[1])
+    shape, options = view.shape(0, op.inputs[1]), op.options
     if op.kind == "FULLY_CONNECTED":
-        flat = values.reshape(1, -1, shape[-1])
-        return flat[:, :: max(1, flat.shape[1] // PLACES)]
-    return rows(values, op.options, (shape[1], shape[2]), _is_depthwise(op))
+        return thinned(values.reshape(-1, shape[-1]))
+    window = Window(
+        (shape[1], shape[2]),
+        (options.strideH, options.strideW),
+        (options.dilationHFactor or 1, options.dilationWFactor or 1),
+    )
+    if options.padding == schema.Padding.SAME:
+        window = replace(window, margins=same(values.shape[1:3], window.reach, window.strides))
+    return rows(values, window, _is_depthwise(op))

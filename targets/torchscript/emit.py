@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,36 +23,55 @@ from .kernels import (
     RESCALING,
     Limits,
     absorbed,
-    pack,
-    pack_cells,
 )
+from .packing import bias_of, pack, pack_cells, stored
 from .ranges import Ranges, quantization
+from .rounding import Rounded
 from .script import Ref, Script, specs
 
 PLACES = {"device", "layout", "pin_memory"}
 """Where a new tensor lies: in an app, where it always does."""
 
 
-def emit(module: GraphModule, signature: Signature, plan: Plan, limits: Limits, ranges: Ranges) -> bytes:
+def emit(
+    module: GraphModule,
+    signature: Signature,
+    plan: Plan,
+    limits: Limits,
+    ranges: Ranges,
+    layers: Mapping[str, Rounded],
+    outputs: Sequence[Node],
+    notes: Mapping[str, object],
+) -> bytes:
     """The file of a plan; an op that cannot take its precision gets the next best.
 
     Args:
         ranges: of what the ops give that compute in int8, and of their inputs.
+        layers: weights with a rounding of their own, by the node's name.
+        outputs: what to give under the signature's names.
+        notes: what else the file is to say of itself.
     """
-    return _Emitter(module, signature, plan, limits, ranges).emit()
+    return _Emitter(module, signature, plan, limits, ranges, layers).emit(outputs, notes)
 
 
 class _Emitter:
     """Walks the graph once. A value can be had as float and as int8; the other form is made when first asked for."""
 
     def __init__(
-        self, module: GraphModule, signature: Signature, plan: Plan, limits: Limits, ranges: Ranges
+        self,
+        module: GraphModule,
+        signature: Signature,
+        plan: Plan,
+        limits: Limits,
+        ranges: Ranges,
+        layers: Mapping[str, Rounded],
     ) -> None:
         self._module = module
         self._signature = signature
         self._plan = plan
         self._limits = limits
         self._ranges = ranges
+        self._layers = layers
         self._clamps = absorbed(module)
         self._owners = {clamp: source for source, clamp in self._clamps.items()}
         self._script = Script([spec.name for spec in signature.inputs])
@@ -59,18 +80,15 @@ class _Emitter:
         self._quantization: dict[Node, Quantization] = {}
         self._packs: dict[tuple[Any, ...], tuple[str, Any]] = {}
 
-    def emit(self) -> bytes:
+    def emit(self, outputs: Sequence[Node], notes: Mapping[str, object]) -> bytes:
         inputs = iter(self._script.inputs)
-        outputs: list[Ref] = []
         for node in self._module.graph.nodes:
             if node.op == "placeholder":
                 self._real[node] = next(inputs)
             elif node.op == "call_function":
                 self._call(node)
-            elif node.op == "output":
-                outputs = [self._as_real(each) for each in node.args[0]]
-        notes = {"inputs": specs(self._signature.inputs), "outputs": specs(self._signature.outputs)}
-        return self._script.save(outputs, notes)
+        boundary = {"inputs": specs(self._signature.inputs), "outputs": specs(self._signature.outputs)}
+        return self._script.save(list(map(self._as_real, outputs)), {**boundary, **notes})
 
     def precision(self, node: Node) -> Precision:
         name = self._owners.get(node, node).meta["name"]
@@ -148,8 +166,10 @@ class _Emitter:
         own = quantization(self._ranges[self._clamps.get(node, node).name])
         scaled: list[float] = [own.scale, own.zero_point]
         if op in CONVOLUTIONS | {"aten::linear"}:
-            kernel, packed = self._packed(node)
-            args = [self._as_stored(node.args[0]), self._script.attribute(name, packed), *scaled]  # type: ignore[arg-type]
+            source: Any = node.args[0]
+            given = self._as_stored(source)
+            kernel, packed = self._packed(node, self._quantization[source].scale)
+            args = [given, self._script.attribute(name, packed), *scaled]
             self._store(node, self._script.call(name, f"quantized::{kernel}", args), own)
         elif op in BINARY:
             both = [self._as_stored(each) for each in node.args[:2]]  # type: ignore[arg-type]
@@ -164,18 +184,24 @@ class _Emitter:
             self._rescale(node, scaled, own)
         elif op in PASSING:
             source = node.args[0]
-            args = [self._as_stored(source), *node.args[1:]]  # type: ignore[arg-type]
-            self._store(node, self._script.call(name, op, args, node.kwargs), self._quantization[source])  # type: ignore[index]
+            args = [self._as_stored(source), *node.args[1:]]
+            self._store(node, self._script.call(name, op, args, node.kwargs), self._quantization[source])
         else:
             made = self._script.call(name, op, [self._as_stored(node.args[0])])  # type: ignore[arg-type]
             self._store(node, made, FIXED[op])
 
-    def _packed(self, node: Node) -> tuple[str, Any]:
-        """Packed once, however often a layer runs."""
+    def _packed(self, node: Node, step: float = math.inf) -> tuple[str, Any]:
+        """Packed once, however often a layer runs.
+
+        Args:
+            step: of the input, where it is int8.
+        """
         rest = (each.target if isinstance(each, Node) else str(each) for each in node.args[1:])
-        key = (kind(node), *rest)
+        layer = self._layers.get(node.name)
+        weight = stored(self._module, node, layer, step)
+        key = (kind(node), *rest, weight.q_per_channel_scales().numpy().tobytes())
         if key not in self._packs:
-            self._packs[key] = pack(self._module, node)
+            self._packs[key] = pack(node, weight, bias_of(self._module, node, layer))
         return self._packs[key]
 
     def _rescale(self, node: Node, scaled: list[float], own: Quantization) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
 from edgepack.spec import Precision, Quantization
 
-from .graph import arguments, calls, constant, kind, spread
+from .graph import arguments, calls, constant, kind
 
 CONVOLUTIONS = {"aten::conv1d", "aten::conv2d"}
 RECURRENT = {"aten::lstm", "aten::gru"}
@@ -174,44 +173,3 @@ def _why_no_kernel(node: Node) -> str:
     if name not in known or (name == "aten::constant_pad_nd" and arguments(node)["value"] != 0):
         return f"qnnpack has no exact int8 kernel for {name}"
     return ""
-
-
-def weight_per_channel(weight: torch.Tensor) -> torch.Tensor:
-    """The weights in qint8, symmetric, a scale for each output channel. Shape as given."""
-    peaks = weight.detach().abs().flatten(1).amax(1).double()
-    scales = (peaks / 127).clamp(min=2.0**-40)
-    zeros = torch.zeros(len(scales), dtype=torch.int64)
-    return torch.quantize_per_channel(weight.detach().float(), scales, zeros, 0, torch.qint8)
-
-
-def pack(module: GraphModule, node: Node) -> tuple[str, Any]:
-    """The kernel of a convolution or linear layer, and its weights packed for it."""
-    given = arguments(node)
-    weight, bias = constant(module, given["weight"]), constant(module, given["bias"])
-    assert weight is not None
-    stored = weight_per_channel(weight)
-    if kind(node) == "aten::linear":
-        return "linear", torch.ops.quantized.linear_prepack(stored, bias)
-    dims = weight.dim() - 2
-    shape = [spread(given[key], dims) for key in ("stride", "padding", "dilation")]
-    if dims == 1:
-        return "conv1d", torch.ops.quantized.conv1d_prepack(stored, bias, *shape, given["groups"])
-    return "conv2d", torch.ops.quantized.conv2d_prepack(stored, bias, *shape, given["groups"])
-
-
-def pack_cells(module: GraphModule, node: Node) -> list[Any]:
-    """The weights of a recurrent op's layers and directions, each packed for the dynamic kernel."""
-    given = arguments(node)
-    tensors = [constant(module, each) for each in given["params"]]
-    size = 4 if given["has_biases"] else 2
-    cells = []
-    for start in range(0, len(tensors), size):
-        of_input, of_hidden, *biases = (each for each in tensors[start : start + size] if each is not None)
-        gates = len(of_input)
-        biases = biases or [torch.zeros(gates), torch.zeros(gates)]
-        packed = [
-            torch.ops.quantized.linear_prepack(weight_per_channel(weight), bias)
-            for weight, bias in zip((of_input, of_hidden), biases, strict=True)
-        ]
-        cells.append(torch.ops.quantized.make_quantized_cell_params_dynamic(*packed, *biases, False))
-    return cells

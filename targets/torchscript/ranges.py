@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.fx import GraphModule, Interpreter, Node
+from torch.fx import GraphModule, Node
 
 from edgepack.events import Step
-from edgepack.spec import Quantization, Signature
+from edgepack.precision import ranges as narrower
+from edgepack.precision.notes import Note
+from edgepack.spec import Arrays, Quantization, Signature
 from edgepack.target import Samples
+
+from .graph import calls, is_op, kind
+from .kernels import FIXED, PASSING, absorbed
+from .logits import outputs
+from .observe import observe
 
 Ranges = dict[str, tuple[float, float]]
 """The least and the greatest value of what a node gives, by the node's name in the graph."""
@@ -28,23 +37,45 @@ def calibrate(
     module: GraphModule, signature: Signature, nodes: set[str], samples: Samples, step: Step
 ) -> Ranges:
     """The ranges of these nodes: the float graph run over the samples, one in memory at a time."""
-    observer = _Observer(module, nodes)
-    with torch.no_grad():
-        for sample in step.track(samples, len(samples)):
-            observer.run(*(torch.from_numpy(sample[spec.name]) for spec in signature.inputs))
-    return observer.ranges
+    ranges: Ranges = {}
+
+    def see(name: str, values: torch.Tensor) -> None:
+        if values.numel():
+            low, high = (edge.item() for edge in torch.aminmax(values))
+            least, most = ranges.get(name, (low, high))
+            ranges[name] = (min(low, least), max(high, most))
+
+    observe(module, signature, step.track(samples, len(samples)), nodes, see)
+    return ranges
 
 
-class _Observer(Interpreter):
-    def __init__(self, module: GraphModule, nodes: set[str]) -> None:
-        super().__init__(module)
-        self.ranges: Ranges = {}
-        self._nodes = nodes
+def narrowed(
+    module: GraphModule, signature: Signature, ranges: Ranges, fit: Iterable[Arrays], check: Iterable[Arrays]
+) -> tuple[Ranges, list[Note]]:
+    """The ranges, narrower where that errs less on samples that it was not fitted to; and a note for each of these.
 
-    def run_node(self, n: Node) -> Any:
-        found = super().run_node(n)
-        if n.name in self._nodes and isinstance(found, torch.Tensor) and n.op != "get_attr" and found.numel():
-            low, high = (edge.item() for edge in torch.aminmax(found))
-            least, most = self.ranges.get(n.name, (low, high))
-            self.ranges[n.name] = (min(low, least), max(high, most))
-        return found
+    What an output is read from keeps its whole range.
+    """
+    names = {node.name: str(node.meta["name"]) for node in calls(module) if "name" in node.meta}
+    edges = {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in ranges.items()}
+    wanted = {node.name: edges[node.name] for node in _with_scales(module) if node.name in edges}
+
+    def see(samples: Iterable[Arrays], nodes: Iterable[str], show: narrower.See) -> None:
+        observe(module, signature, samples, set(nodes), lambda name, values: show(name, values.numpy()))
+
+    found, notes = narrower.narrowed(see, wanted, fit, check)
+    return {**ranges, **found}, [replace(note, where=names[note.where]) for note in notes]
+
+
+def _with_scales(module: GraphModule) -> Iterator[Node]:
+    """The ops whose results have a scale of their own, but for the model's outputs."""
+    clamps, given = set(absorbed(module).values()), set[Node]()
+    for output in outputs(module):
+        node: Any = output
+        given.add(node)
+        while kind(node) in PASSING and node not in clamps:
+            node = node.args[0]
+            given.add(node)
+    for node in calls(module):
+        if is_op(node) and node not in given and (node in clamps or kind(node) not in PASSING | FIXED.keys()):
+            yield node

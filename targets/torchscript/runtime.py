@@ -23,6 +23,7 @@ from edgepack.target import Artifact
 from .archive import Archive, mistrust, read
 from .audit import op_names, read_signature
 from .machine import Call, check, is_straight, run, walk
+from .scaled import scales_in
 from .stored import stored
 
 ENGINE = "qnnpack"
@@ -62,6 +63,7 @@ class LiteRunner:
     def __init__(self, artifact: Artifact) -> None:
         self._data = artifact.main.read_bytes()
         self._archive, self.signature = _checked(self._data)
+        self._scales = scales_in(self._archive.notes)
         self._attributes: Sequence[Any] | None = None
         with qnnpack():
             self._module = _load(self._data)
@@ -81,7 +83,7 @@ class LiteRunner:
 
         def see(name: str, call: Call, made: torch.Tensor) -> None:
             if (made.is_quantized or made.is_floating_point()) and made.numel():
-                found[name] = _real(made)
+                found[name] = _unscaled(_real(made), self._scales.made.get(name))
 
         self._follow(inputs, see)
         return found
@@ -91,7 +93,8 @@ class LiteRunner:
         found: dict[str, Stored] = {}
 
         def see(name: str, call: Call, made: torch.Tensor) -> None:
-            found[name] = stored(call, made, found.get(name), name in weighed)
+            scales = self._scales.made.get(name), self._scales.read.get(name)
+            found[name] = stored(call, made, found.get(name), name in weighed, *scales)
 
         self._follow(inputs, see)
         return found
@@ -149,6 +152,7 @@ def _checked(data: bytes) -> tuple[Archive, Signature]:
         archive = read(data)
         with mistrust():
             check(archive)
+            scales_in(archive.notes)
         return archive, read_signature(archive)
     except UsageError as error:
         raise ModelError(error.message, error.hint) from error
@@ -170,6 +174,13 @@ def _tensors(signature: Signature, inputs: Arrays) -> list[torch.Tensor]:
 
 def _real(made: torch.Tensor) -> Array:
     return (made.dequantize() if made.is_quantized else made).numpy()
+
+
+def _unscaled(values: Array, scales: Array | None) -> Array:
+    """As the model has them, the channels being the second axis."""
+    if scales is None:
+        return values
+    return values / scales.reshape(1, -1, *[1] * (values.ndim - 2))
 
 
 @contextmanager

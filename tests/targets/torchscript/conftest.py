@@ -1,6 +1,7 @@
 """Programs of small networks, and the steps from one to a measured artifact."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +64,11 @@ class Bench:
         return lower(self.program, self.calibration)
 
     def emit(self, precision, lowering=None, **plan):
-        """An artifact: of a plan for all ops alike, as a build makes it, or of the plan given."""
+        """An artifact: of a plan for all ops alike, as a build tries it first, or of the plan given."""
         lowering = lowering or self.lower()
         out = Path(tempfile.mkdtemp(dir=self.folder))
-        made = Plan(precision, **plan) if plan else uniform_plan(lowering, precision, "auto")
+        uniform = replace(uniform_plan(lowering, precision, "auto"), plain=True)
+        made = Plan(precision, plain=True, **plan) if plan else uniform
         return lowering.emit(made, out)
 
     def original(self, sample):
