@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from . import allowance, auto, frameworks, latency, parity, registry, sources, worker
+from . import allowance, auto, frameworks, latency, parity, registry, sources
 from .allowance import Allowance
 from .bundle import compose
 from .bundle.manifest import Manifest
 from .bundle.report import Report
 from .bundle.writer import seal
 from .compress.sizes import LayerSize, zipped
-from .compress.stage import Compressed, check, compress
-from .compress.wanted import Wanted
+from .compress.stage import check
+from .elsewhere import Elsewhere
 from .errors import GateError, ModelError
-from .events import step, tell, warn
+from .events import step, warn
 from .judge import Judged, Trial
 from .metrics import evaluation as evaluate
 from .metrics.evaluation import Evaluation
 from .model import Model, Origin
 from .project import Project
 from .records import Records, RecordWriter
-from .registry import TargetInfo
 from .samples import SampleSet, collect
 from .spec import Arrays, Signature
 from .workbench import Workbench
@@ -43,18 +40,6 @@ class Recorded:
     golden: Records
     origin: Origin
     evaluation: Evaluation | None = None
-
-
-@dataclass(frozen=True)
-class Smaller:
-    """The original compressed in its own framework, for a target that runs it by another: it gets the same weights.
-
-    Attributes:
-        told: all of compress.stage.Compressed but the model.
-    """
-
-    origin: Origin
-    told: tuple[dict[str, float], tuple[LayerSize, ...], tuple[LayerSize, ...], float]
 
 
 @dataclass(frozen=True)
@@ -159,29 +144,9 @@ def workbench(
     target = registry.load_target(info)
     elsewhere = None
     if recorded and model.forms != {recorded.origin.form}:
-        elsewhere = partial(_made_elsewhere, project, info, recorded, workdir)
+        elsewhere = Elsewhere(project, info, samples, golden, recorded.origin, workdir)
     told = (samples, golden, form, workdir, evaluation, elsewhere)
     return Workbench(project, info, target, source, *told), model
-
-
-def _made_elsewhere(
-    project: Project, info: TargetInfo, recorded: Recorded, workdir: Path, wanted: Wanted
-) -> Compressed:
-    """The original made smaller in its own framework, by a process of its own, and loaded in the target's."""
-    folder = Path(tempfile.mkdtemp(prefix="smaller-", dir=workdir))
-    made = worker.run(
-        smaller, project, info, recorded, wanted, folder, env=frameworks.environment(), listener=tell
-    )
-    return Compressed(sources.load(project, info, made.origin), *made.told)
-
-
-def smaller(project: Project, info: TargetInfo, recorded: Recorded, wanted: Wanted, folder: Path) -> Smaller:
-    """Make the original smaller in its own framework; ``folder`` takes what another loads. Runs in a process of its own."""
-    origin = recorded.origin
-    model = sources.load(project, replace(info, forms=(origin.form,)), origin)
-    made = compress(wanted, model, recorded.samples, recorded.golden)
-    told = (made.found, made.before, made.after, made.seconds)
-    return Smaller(sources.handed_over(made.model, origin, folder), told)
 
 
 def record(project: Project, workdir: Path) -> Recorded:

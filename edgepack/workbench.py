@@ -9,9 +9,11 @@ from pathlib import Path
 
 from . import parity
 from .compress import stage
-from .compress.sizes import zipped
+from .compress.sizes import LayerSize, layer_sizes, zipped
 from .compress.stage import Compressed
+from .compress.student import Teacher
 from .compress.wanted import Wanted
+from .elsewhere import Elsewhere
 from .events import inside, step
 from .judge import Judge, Reference, Trial
 from .layout import channels_last
@@ -34,7 +36,7 @@ class Workbench:
         origin: the form of the framework in which it was asked.
         workdir: an empty folder.
         evaluation: what artifacts are evaluated by, if metrics of the task are asked for.
-        elsewhere: makes the original smaller in its own framework, where this is another.
+        elsewhere: the original's own framework, where this is another.
     """
 
     project: Project
@@ -46,7 +48,7 @@ class Workbench:
     origin: str
     workdir: Path
     evaluation: Evaluation | None = None
-    elsewhere: Callable[[Wanted], Compressed] | None = None
+    elsewhere: Elsewhere | None = None
 
     def plain(self, model: Model) -> Trial:
         """The artifact that would ship without compression, and how it compares."""
@@ -61,8 +63,12 @@ class Workbench:
     def smaller(self, wanted: Wanted, model: Model) -> Compressed:
         """The model made smaller, in one framework whatever the target's: all targets get the same weights, once."""
         if self.elsewhere is not None and wanted.is_any:
-            return self.elsewhere(wanted)
+            return self.elsewhere.smaller(wanted)
         return stage.compress(wanted, model, self.samples, self.golden)
+
+    def sizes(self, teacher: Teacher) -> tuple[LayerSize, ...]:
+        """Of the original's layers."""
+        return layer_sizes(teacher.student()) if self.elsewhere is None else self.elsewhere.sizes()
 
     def lowered(self, wanted: Wanted, model: Model, plain: Trial | None = None) -> Judge:
         """The model, made smaller as is wanted and lowered.

@@ -55,7 +55,7 @@ def open_to(student: Student, chosen: Iterable[Layer], keep: Sequence[str]) -> t
         )
     losing = {name for group in found for name in group.rows}
     if stay := [layer.name for layer in student.layers if layer.name not in losing]:
-        some = ", ".join(stay[:NAMED]) + (", ..." if len(stay) > NAMED else "")
+        some = ", ".join(stay[:NAMED]) + (f" and {len(stay) - NAMED} more" if len(stay) > NAMED else "")
         warn(
             f"{len(stay)} of {len(student.layers)} layers keep all their channels, as an output or an operation needs them, "
             f"or a layer that is kept: {some}."

@@ -14,7 +14,7 @@ from .. import __version__, latency, parity, pipeline, sources
 from ..bundle.writer import cache_dir
 from ..compress.budget import Budget
 from ..compress.kept import METHOD
-from ..compress.sizes import layer_sizes, total, zipped
+from ..compress.sizes import total, zipped
 from ..compress.stage import check
 from ..compress.wanted import Wanted
 from ..errors import EdgepackError
@@ -84,7 +84,7 @@ def sweep(
     bench, model = pipeline.workbench(project, target_name, workdir, recorded)
     teacher = check(project.compression, model, bench.samples, bench.golden)
     makers = _Makers(bench, bench.plain(model))
-    points = [makers.original(total(layer_sizes(teacher.student())))]
+    points = [makers.original(total(bench.sizes(teacher)))]
     for name, budgets in series.items():
         for budget in budgets:
             with step(budget.flags) as running, inside(running):

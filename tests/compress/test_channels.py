@@ -92,6 +92,15 @@ def test_layers_that_keep_their_channels_are_named(student, events: list[Event])
     assert told.endswith("kept: scores.")
 
 
+def test_of_many_the_first_are_named_and_the_others_counted(  # type: ignore[no-untyped-def]
+    student, events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "NAMED", 0)
+    channels.open_to(student, student.layers, ())
+    (told,) = (event.text for event in events if isinstance(event, Warned))
+    assert told.endswith(" and 1 more.")
+
+
 @pytest.mark.parametrize("keep", ["hidden", "scores"])
 def test_channels_of_a_layer_that_is_kept_stay(student, keep: str) -> None:  # type: ignore[no-untyped-def]
     chosen = [layer for layer in student.layers if layer.name != keep]

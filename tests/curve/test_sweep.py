@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from edgepack import latency
+from edgepack import latency, pipeline
 from edgepack.compress import stage
 from edgepack.compress.budget import Budget
+from edgepack.compress.sizes import LayerSize
 from edgepack.compress.wanted import Wanted
 from edgepack.curve.sweep import Curve, Point, sweep
 from edgepack.events import Event, StepEnded
@@ -54,6 +56,25 @@ def test_every_budget_is_made_and_measured(draw: Callable[..., Curve], events: l
     assert half.latency_ratio == 0.5
     steps = [event.name for event in events if isinstance(event, StepEnded)]
     assert steps[-3:] == ["--prune 0.5", "--prune 0.9", "--cluster 5"]
+
+
+def test_the_original_is_as_large_as_its_own_framework_says(
+    draw: Callable[..., Curve], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in has no layers that compression sees; see edgepack.elsewhere."""
+    workbench = pipeline.workbench
+
+    def with_elsewhere(*args: Any) -> Any:
+        bench, model = workbench(*args)
+        elsewhere = SimpleNamespace(
+            sizes=lambda: (LayerSize("there", "linear", weights=9, zeros=2, values=7, macs=18),),
+            smaller=lambda wanted: stage.compress(wanted, bench.load(), bench.samples, bench.golden),
+        )
+        return replace(bench, elsewhere=elsewhere), model
+
+    monkeypatch.setattr(pipeline, "workbench", with_elsewhere)
+    original = draw().points[0]
+    assert (original.nonzero, original.macs) == (7, 18)
 
 
 def test_the_gate_marks_points_and_the_smallest_that_meets_it(draw: Callable[..., Curve]) -> None:

@@ -1,6 +1,7 @@
 """What tests against the real frameworks share: sources as files, models as lowerings, artifacts as runners."""
 
 import os
+import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,6 +17,14 @@ from edgepack.spec import Precision
 from edgepack.target import Plan
 from edgepack.targets._tf import framework
 from edgepack.targets.tflite.target import target as tflite
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Weights that a test does not seed itself are the same whatever ran before it in this process."""
+    keras.utils.set_random_seed(7)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(7)
 
 
 class Workbench:

@@ -80,14 +80,16 @@ def test_a_sample_chosen_while_recording_stays(visit):
     there.page.evaluate(
         """() => {
           const close = AudioContext.prototype.close;
-          AudioContext.prototype.close = function () { return close.call(this).then(() => (globalThis.closed = true)); };
+          AudioContext.prototype.close = function () {
+            return close.call(this).then(() => (document.documentElement.dataset.recorder = "closed"));
+          };
         }"""
     )
     there.press("Record 20 s")
     there.says("Recording")
     there.press("Sample 3")
     there.answers("high")
-    there.page.wait_for_function("globalThis.closed")  # the recording has ended
+    expect(there.page.locator("html")).to_have_attribute("data-recorder", "closed", timeout=PATIENCE)
     there.page.wait_for_timeout(300)
     there.answers("high")
     expect(there.page.get_by_role("img", name="A sample")).to_be_visible()
