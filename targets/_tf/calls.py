@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import tensorflow as tf
 
 
 @contextmanager
@@ -36,3 +38,13 @@ def calling(layers: Sequence[Any], call: Callable[[Any, Any, Callable[[], Any]],
     finally:
         for layer, own in zip(layers, before, strict=True):
             object.__setattr__(layer, "call", own)
+
+
+def input_bytes(layers: Mapping[str, Any], call: Callable[[], Any]) -> dict[str, list[int]]:
+    """How large what layers are fed with is, by name, for every time that ``call`` uses them."""
+    with watching(list(layers.values())) as seen:
+        call()
+    return {
+        name: [int(tf.size(fed)) * fed.dtype.size for fed, _ in seen[id(layer)]]
+        for name, layer in layers.items()
+    }

@@ -27,7 +27,7 @@ from edgepack.spec import Array, Arrays, Signature
 from .._keras.source import symbolic
 from . import layers as shapes
 from . import low_rank
-from .calls import calling, watching
+from .calls import calling, input_bytes, watching
 from .channels import Channels
 from .held import Held
 from .loss import loss
@@ -138,18 +138,9 @@ class KerasStudent:
         def anew(name: str) -> Moments:
             return self.moments([name], samples)[name]
 
-        sizes = self._input_bytes(names)
+        sizes = input_bytes(layers, lambda: self._call(*self._example()))
         with calling(list(layers.values()), at):
             yield from lockstep.walk(names, samples, begin, anew, sizes, self._together, self._as_teacher)
-
-    def _input_bytes(self, names: Sequence[str]) -> dict[str, list[int]]:
-        layers = [self._found[name].layer for name in names]
-        with watching(layers) as seen:
-            self._call(*self._example())
-        return {
-            name: [int(tf.size(fed)) * fed.dtype.size for fed, _ in seen[id(layer)]]
-            for name, layer in zip(names, layers, strict=True)
-        }
 
     def __call__(self, inputs: Arrays) -> dict[str, Array]:
         if self._slim:
