@@ -81,6 +81,7 @@ def improve(
     samples: Samples,
     original: Callable[[], Answers],
     made: Callable[[State], Answers],
+    unrounded: Mapping[str, str],
     step: Step,
 ) -> tuple[State, list[Note]]:
     """The best state that the methods lead to, tried in their order, and what each of them gave.
@@ -88,6 +89,7 @@ def improve(
     Args:
         original: what gives the float answers; and ``made`` those of a state. Where probabilities come of logits, these:
             where a class is certain, a softmax shows nothing of what went wrong before it.
+        unrounded: layers that rounding passes over, and why.
     """
     fit, check = _parts(samples)
     if (few := len(samples)) < FEWEST:
@@ -109,10 +111,10 @@ def improve(
             state, before = candidate, after
     kept = [note.method for note in notes if not note.where and note.kept]
     step.detail = f"{_mean(first):.1f} to {_mean(before):.1f} dB" + (f" by {', '.join(kept)}" if kept else "")
-    return state, notes
+    return state, [*notes, *_skipped(unrounded, step)]
 
 
-def skipped(unrounded: Mapping[str, str], step: Step) -> Iterator[Note]:
+def _skipped(unrounded: Mapping[str, str], step: Step) -> Iterator[Note]:
     """What rounding passed over, layers and why: for every layer, and for each reason once."""
     if unrounded:
         step.detail += f"; {len(unrounded)} layers are not for rounding"

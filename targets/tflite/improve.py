@@ -72,17 +72,15 @@ class Workshop:
 
 def improve(start: State, workshop: Workshop, step: Step) -> tuple[State, list[Note]]:
     """The best state that the methods lead to, and what each of them gave."""
-    state, notes = methods.improve(
+    return methods.improve(
         start,
         _methods(workshop),
         workshop.samples,
         lambda: _open(with_logits(start.float32)),
         lambda candidate: _open(with_logits(workshop.emit(candidate))),
+        passed_over(start.float32),
         step,
     )
-    if len(workshop.samples) >= methods.FEWEST:
-        notes += methods.skipped(passed_over(start.float32), step)
-    return state, notes
 
 
 def _methods(workshop: Workshop) -> dict[str, Method[State]]:

@@ -68,17 +68,15 @@ class Workshop:
 
 def improve(start: State, workshop: Workshop, step: Step) -> tuple[State, list[Note]]:
     """The best state that the methods lead to, and what each of them gave."""
-    state, notes = methods.improve(
+    return methods.improve(
         start,
         _methods(workshop),
         workshop.samples,
         lambda: computed(start.module, workshop.signature, logits(start.module)),
         lambda candidate: _open(workshop.emit(candidate)),
+        passed_over(start.module, workshop.limits),
         step,
     )
-    if len(workshop.samples) >= methods.FEWEST:
-        notes += methods.skipped(passed_over(start.module, workshop.limits), step)
-    return state, notes
 
 
 def _methods(workshop: Workshop) -> dict[str, Method[State]]:

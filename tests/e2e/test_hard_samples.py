@@ -1,28 +1,9 @@
 """The samples that static int8 is wrong for, from training to bundles small and near enough, by --precision auto."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-SAMPLES = Path(__file__).parents[2] / "samples"
-
-
-def run(sample, *command):
-    """What a command of a sample's README prints."""
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=SAMPLES / sample,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from sample_commands import run
 
 
 @pytest.mark.slow

@@ -1,29 +1,12 @@
 """The PyTorch samples, from published weights to bundles for both targets that answer as the originals do."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from sample_commands import SAMPLES, run
 
-SAMPLES = Path(__file__).parents[2] / "samples"
 TARGETS = ["tflite", "torchscript"]
-
-
-def run(sample, *command):
-    """What a command of a sample's README prints."""
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=SAMPLES / sample,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgepack.events import Step
-from edgepack.precision.improve import FEWEST, improve, skipped
+from edgepack.precision.improve import FEWEST, improve
 from edgepack.precision.notes import Note
 
 
@@ -25,9 +25,9 @@ def to(state):
     return lambda before, fit, check: (state, [Note("conv", "some", 1, 2)])
 
 
-def tried(methods, count=40):
+def tried(methods, count=40, unrounded=()):
     step = Step("improve int8")
-    state, notes = improve(1.0, methods, samples(count), original, made, step)
+    state, notes = improve(1.0, methods, samples(count), original, made, dict(unrounded), step)
     return state, notes, step.detail
 
 
@@ -61,7 +61,7 @@ def test_methods_see_three_of_four_samples_and_are_measured_by_the_fourth():
         return before, []
 
     every = samples(16)
-    improve(1.0, {"biases": look}, every, original, made, Step("improve int8"))
+    improve(1.0, {"biases": look}, every, original, made, {}, Step("improve int8"))
     assert seen["check"] == every[3::4]
     assert [each for each in every if not any(each is other for other in seen["check"])] == seen["fit"]
 
@@ -74,7 +74,7 @@ def test_no_output_may_lose_by_what_another_gains():
         return lambda sample: {"y": sample["x"] * (1 + state), "z": sample["x"] * (1.5 - state)}
 
     step = Step("improve int8")
-    assert improve(0.5, {"biases": to(0.001)}, samples(40), original, made, step)[0] == 0.5
+    assert improve(0.5, {"biases": to(0.001)}, samples(40), original, made, {}, step)[0] == 0.5
 
 
 def test_too_few_samples_leave_all_as_it_is():
@@ -85,9 +85,9 @@ def test_too_few_samples_leave_all_as_it_is():
 
 
 def test_layers_passed_over_are_told_one_by_one_and_each_reason_once():
-    step = Step("improve int8")
-    step.detail = "20.0 to 21.0 dB"
-    notes = list(skipped({"a": "wide", "b": "shared", "c": "wide", "d": "wide", "e": "wide"}, step))
+    unrounded = {"a": "wide", "b": "shared", "c": "wide", "d": "wide", "e": "wide"}
+    _, notes, told = tried({}, unrounded=unrounded)
     assert [note.where for note in notes] == ["a", "b", "c", "d", "e", "", ""]
     assert [note.skipped for note in notes[-2:]] == ["wide: a, c, d and 1 more", "shared: b"]
-    assert step.detail == "20.0 to 21.0 dB; 5 layers are not for rounding"
+    assert told.endswith(" dB; 5 layers are not for rounding")
+    assert tried({}, FEWEST - 1, unrounded)[1][0].method == "all"
