@@ -88,6 +88,7 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
             "low_rank": options["low_rank"],
             "cluster": options["cluster"],
             "recover_minutes": options["recover_minutes"],
+            "augment": options["augment"],
             "keep": tuple(dict.fromkeys(options["keep"])) or None,
         },
     }

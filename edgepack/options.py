@@ -87,6 +87,13 @@ _BUILD = (
         help="How long a compressed model may learn from the original. [5, where the gate asks for it]",
     ),
     click.option(
+        "--no-augment",
+        "augment",
+        flag_value=False,
+        default=None,
+        help="Learn from samples as they are; else photographs are cut, tinted and mirrored too, floats mixed.",
+    ),
+    click.option(
         "--keep-layer", "keep", multiple=True, metavar="NAME", help="A layer not to compress; repeat."
     ),
     click.option("--out", metavar="DIR", help="Where bundles go. [dist]"),

@@ -95,6 +95,7 @@ class CompressTable(Table):
     low_rank: Annotated[float, Field(gt=0, lt=1)] | None = None
     prune_channels: Annotated[float, Field(gt=0, le=0.9)] | None = None
     recover_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    augment: bool = True
     keep: Names = ()
 
     @property
@@ -174,7 +175,7 @@ class Project(Table):
 
     def smaller_by(self, amounts: Mapping[str, float], **others: float | None) -> Project:
         """The same with these amounts of compression and no other, and with other values of [compress]."""
-        kept = {"keep": self.compress.keep, "recover_minutes": self.compress.recover_minutes}
+        kept = self.compress.model_dump(include={"keep", "recover_minutes", "augment"})
         compress = CompressTable.model_validate({**kept, **others, **amounts})
         return self.model_copy(update={"compress": compress})
 

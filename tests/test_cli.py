@@ -174,7 +174,7 @@ EVERY_FLAG = [
     "--model-version", "9", "--labels", "l.txt", "--signature", "s", "--shape", "x=1x2",
     "--input", "x:kind=image,rate=16000,layout=NCHW,channels=bgr,scale=2,offset=1/2/3,mean=4,std=5",
     "--output", "y:activation=softmax,top_k=3", "--samples", "9", "--evaluation", "e.csv", "--metric", "top5", "--calibration", "8", "--held-back", "7",
-    "--allow-code", "--device", "host", "--prune", "0.5", "--prune-channels", "0.2", "--low-rank", "0.1", "--cluster", "16", "--recover-minutes", "3", "--keep-layer", "stem",
+    "--allow-code", "--device", "host", "--prune", "0.5", "--prune-channels", "0.2", "--low-rank", "0.1", "--cluster", "16", "--recover-minutes", "3", "--no-augment", "--keep-layer", "stem",
 ]  # fmt: skip
 NOT_KEYS = {"source", "config", "at_once", "force", "as_json", "debug"}
 

@@ -56,6 +56,7 @@ prune = 0.5
 cluster = 32
 low_rank = 0.2
 recover_minutes = 12
+augment = false
 keep = ["stem", "head"]
 
 [build]
@@ -110,7 +111,13 @@ def test_every_key_arrives() -> None:
         searched=True,
     )
     assert project.compression == Wanted(
-        prune=0.5, prune_channels=0.3, low_rank=0.2, cluster=32, recover_minutes=12.0, keep=("stem", "head")
+        prune=0.5,
+        prune_channels=0.3,
+        low_rank=0.2,
+        cluster=32,
+        recover_minutes=12.0,
+        augment=False,
+        keep=("stem", "head"),
     )
     assert project.build.targets == ("tflite", "fake")
     assert (project.build.precision, project.build.take, project.build.io) == ("auto", 2, "float")

@@ -46,6 +46,7 @@ def command_line(
         if value != default:
             words += [flag, str(value)]
     words += ["--allow-code"] if model.allow_code else []
+    words += [] if compress.augment else ["--no-augment"]
     for metric in data.metrics:
         words += ["--metric", shown(metric) if ".py:" in metric else metric]
     for layer in compress.keep:

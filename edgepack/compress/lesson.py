@@ -23,17 +23,19 @@ class Lesson:
     """See the module.
 
     Args:
+        augmented: whether samples are also shown changed (see augment).
         imagine: makes pictures of what the samples do not show (see imagined), when they are needed.
 
     Attributes:
         looks: the samples that are not learnt from, in memory.
-        photos: the inputs that are photographs (see augment).
+        photos: the inputs that are photographs, which may be changed.
     """
 
     def __init__(
         self,
         calibration: Records,
         signature: Signature,
+        augmented: bool = True,
         imagine: Callable[[Lesson], Sequence[Arrays]] = lambda lesson: (),
     ) -> None:
         looks = range(min(LOOK_EVERY, len(calibration)) - 1, len(calibration), LOOK_EVERY)[:LOOKS]
@@ -41,7 +43,8 @@ class Lesson:
         self.looks: list[Arrays] = [calibration[index] for index in looks]
         self._calibration, self._signature = calibration, signature
         self._learnt = rest or list(looks)
-        self.photos, self._imagine = augment.layouts(signature.inputs), imagine
+        self._augmented, self._imagine = augmented, imagine
+        self.photos = augment.layouts(signature.inputs) if augmented else {}
 
     @cached_property
     def trials(self) -> list[Arrays]:
@@ -74,11 +77,11 @@ class Lesson:
         yield from islice(self._changed(), count - len(own))
 
     def batch(self, count: int, number: int) -> list[dict[str, Array]]:
-        """At most so many, drawn and changed at random (see augment); the same for the same number."""
+        """At most so many, drawn at random and changed, if they may be; the same for the same number."""
         rng = np.random.default_rng(number)
         drawn = rng.permutation(self._learnt)[:count]
         samples = [self._calibration[int(index)] for index in drawn]
-        return augment.batch(samples, self._signature, self.photos, rng)
+        return augment.batch(samples, self._signature, self.photos, rng) if self._augmented else samples
 
     def _own(self, count: int) -> list[Arrays]:
         every = -(-len(self._learnt) // count)

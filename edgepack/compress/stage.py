@@ -79,7 +79,7 @@ def compress(wanted: Wanted, model: Model, samples: SampleSet, golden: Records) 
         student = check(wanted, model, samples, golden).student()
         chosen = layers(student, wanted.keep)
         imagine = partial(_imagined, student, kept.key("imagined", student, samples.calibration), running)
-        lesson = Lesson(samples.calibration, model.signature, imagine)
+        lesson = Lesson(samples.calibration, model.signature, wanted.augment, imagine)
         before = sizes.layer_sizes(student)
         with kept.folder(kept.key(repr(wanted), student, samples.calibration)) as folder:
             if wanted.low_rank:

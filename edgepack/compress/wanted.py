@@ -23,6 +23,7 @@ class Wanted:
         low_rank: the share of the layers' weights that go where two layers take the place of one.
         cluster: how many values a layer's weights may have; where weights go and it is not told, see ``codes``.
         recover_minutes: to learn from the original, after the closed form; None for some, where the gate asks for it.
+        augment: whether samples may also be shown changed (see augment).
         keep: layers that are left as they are; the first one and depthwise convolutions always are.
         gate: what the model is to meet; None where that is not told before it is lowered.
     """
@@ -32,6 +33,7 @@ class Wanted:
     prune_channels: float | None = None
     low_rank: float | None = None
     recover_minutes: float | None = None
+    augment: bool = True
     keep: tuple[str, ...] = ()
     gate: parity.Gate | None = None
 

@@ -43,7 +43,7 @@ FULL = {
     "data": {"samples": 90, "calibration": 50, "held_back": 40, "evaluation": "labelled.csv", "metrics": ["top5:y", "wer.py:Wer"]},
     "build": {"precision": "int16x8", "io": "float", "runtime": "litert"},
     "input": {"image": {"kind": "image", "layout": "NCHW", "channels": "bgr", "mean": [0.1, 0.2, 1 / 3], "std": 2.0}},
-    "compress": {"prune": 0.5, "cluster": 32, "recover_minutes": 7.5, "keep": ["first layer", "last"]},
+    "compress": {"prune": 0.5, "cluster": 32, "recover_minutes": 7.5, "augment": False, "keep": ["first layer", "last"]},
     "output": {"y": {"activation": "softmax", "top_k": 5}},
     "gate": {"sqnr_db": 123.45678905, "cosine": 0.99999999, "argmax_agreement": 0.98, "max_abs": 1e-07, "top5_drop": "<=0.1"},
 }  # fmt: skip

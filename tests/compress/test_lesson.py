@@ -140,7 +140,7 @@ def test_pictures_come_before_changed_photographs_and_only_when_they_are_needed(
         return made
 
     photos = records(tmp_path, [ramp("NHWC", start) for start in range(8)])
-    lesson = Lesson(photos, signature(1, 64, 80, 3), imagine)
+    lesson = Lesson(photos, signature(1, 64, 80, 3), imagine=imagine)
     assert len(list(lesson.many(6))) == 6
     assert not made
     for _ in range(2):
@@ -148,3 +148,11 @@ def test_pictures_come_before_changed_photographs_and_only_when_they_are_needed(
         assert many[6] is made[0]
         assert len(many) == 20
     assert len(made) == 1
+
+
+def test_samples_that_may_not_be_changed_are_shown_as_they_are(tmp_path: Path) -> None:
+    photos = [ramp("NHWC", start) for start in range(8)]
+    lesson = Lesson(records(tmp_path, photos), signature(1, 64, 80, 3), augmented=False)
+    assert lesson.trials is lesson.looks
+    for each in [*lesson.some(20), *lesson.batch(4, 0)]:
+        assert any(np.array_equal(each["x"], photo) for photo in photos)
