@@ -250,8 +250,8 @@ def _audit(audit: Audit) -> AuditEntry:
     return AuditEntry(
         ops_total=len(audit.ops),
         ops_by_precision=audit.ops_by_precision,
-        tensors_by_dtype=dict(audit.tensors_by_dtype),
-        bytes_by_dtype=dict(audit.bytes_by_dtype),
+        tensors_by_dtype=dict(sorted(audit.tensors_by_dtype.items())),
+        bytes_by_dtype=dict(sorted(audit.bytes_by_dtype.items())),
         float_islands=_entries(audit.float_islands),
         exceptions=_entries(audit.exceptions),
         full_int8=audit.full_int8,

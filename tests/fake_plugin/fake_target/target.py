@@ -89,7 +89,7 @@ class Fake:
         ops = tuple(AuditOp(name, "DENSE", str(each.dtype), each.nbytes) for name, each in stored)
         size = {
             dtype: sum(op.bytes for op in ops if op.precision == dtype)
-            for dtype in {op.precision for op in ops}
+            for dtype in sorted({op.precision for op in ops})
         }
         counts = {dtype: sum(op.precision == dtype for op in ops) for dtype in size}
         return Audit(ops, run.signature, counts, size, run.dtype == "int8", {"numpy": "2"})
