@@ -161,7 +161,7 @@ def _print_summary(console: Console, done: list[Job]) -> None:
                 format_bytes(size) if size else "",
                 _worst_sqnr(job),
                 "" if manifest is None else "yes" if manifest.audit.full_int8 else "no",
-                f"{sum(job.seconds.values()):.1f} s",
+                f"{job.total_seconds:.1f} s",
             )
         )
     console.table(

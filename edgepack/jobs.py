@@ -18,7 +18,7 @@ from .bundle.writer import Place, folder, put_aside, reserve, scratch_folder, se
 from .checks import checked, is_recorded_first
 from .devices.device import Device
 from .errors import EdgepackError, UsageError
-from .events import Event, Listener, StepEnded
+from .events import Event, Listener, StepEnded, StepStarted
 from .parity import LayerParity
 from .project import Project
 from .registry import TargetInfo
@@ -32,7 +32,7 @@ class Job:
 
     Attributes:
         path: the published bundle, or the rejected one that was put aside.
-        seconds: wall time of every step.
+        seconds: wall time of every step; ``total_seconds`` counts none that ran inside another.
         latency: of a bundle that was made smaller, before and after (see edgepack.latency).
     """
 
@@ -44,6 +44,7 @@ class Job:
     worst: tuple[LayerParity, ...] = ()
     error: EdgepackError | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    total_seconds: float = 0.0
     latency: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -195,7 +196,7 @@ def _build(
             place.staging,
             recorded,
             env=frameworks.environment(draft.info.forms),
-            listener=_timing(job, listener),
+            listener=timing(job, listener),
             scratch=(place.staging, place.workdir, *shared),
             debug=debug,
             called_off=called_off,
@@ -203,11 +204,17 @@ def _build(
         job.manifest, job.worst = draft.built.manifest, draft.built.worst
 
 
-def _timing(job: Job, listener: Listener) -> Listener:
-    """Notes how long every step takes, all its runs together, and passes events on."""
+def timing(job: Job, listener: Listener) -> Listener:
+    """Notes how long every step takes, all its runs together, and passes events on; one inside another adds nothing to the total."""
+    under_way = 0
 
     def listen(event: Event) -> None:
+        nonlocal under_way
+        if isinstance(event, StepStarted):
+            under_way += 1
         if isinstance(event, StepEnded):
+            under_way -= 1
+            job.total_seconds += 0.0 if under_way else event.seconds
             job.seconds[event.name] = round(job.seconds.get(event.name, 0.0) + event.seconds, 3)
         listener(event)
 
@@ -227,7 +234,7 @@ def _check_on_devices(
         ):
             label = lane(draft.job.target if len(drafts) > 1 else "")
             with _noting(draft.job):
-                listener = _timing(draft.job, label)
+                listener = timing(draft.job, label)
                 found = on_devices.check(
                     asked, draft.info, draft.place.staging, draft.built.manifest, listener
                 )
@@ -260,7 +267,7 @@ def _time(drafts: list[_Draft], lane: Callable[[str], Listener], debug: bool) ->
     """Ask each bundle that was made smaller how fast it is; one after the other, when nothing else is under way."""
     for draft in drafts:
         if draft.built is not None and draft.built.race is not None and draft.job.error is None:
-            listener = _timing(draft.job, lane(draft.job.target if len(drafts) > 1 else ""))
+            listener = timing(draft.job, lane(draft.job.target if len(drafts) > 1 else ""))
             with _noting(draft.job):
                 draft.job.latency = latency.measure(draft.built.race, listener, debug)
 

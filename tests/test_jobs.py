@@ -14,6 +14,8 @@ import jsonschema
 import pytest
 
 from edgepack.bundle.manifest import Manifest
+from edgepack.events import Event, StepEnded, StepStarted
+from edgepack.jobs import Job, timing
 
 Build = Callable[..., Any]
 BUNDLE = Path("dist/fake_models-1.0.0-fake-int8")
@@ -226,3 +228,19 @@ def test_a_zip_of_the_bundle_before_does_not_stay(build: Build) -> None:
 def test_debug_keeps_the_exit_code(build: Build) -> None:
     assert build("--debug", source="raises").code == 3
     assert build("--debug", "--gate", "sqnr>=1").code == 2
+
+
+def test_a_step_inside_another_takes_no_time_of_its_own() -> None:
+    job, heard = Job("fake", "auto"), list[Event]()
+    listen = timing(job, heard.append)
+    events = [
+        StepStarted("try"),
+        StepStarted("improve"),
+        StepEnded("improve", 3.0, True),
+        StepEnded("try", 5.0, True),
+    ]
+    for event in [*events, StepStarted("emit"), StepEnded("emit", 1.5, True)]:
+        listen(event)
+    assert job.seconds == {"improve": 3.0, "try": 5.0, "emit": 1.5}
+    assert job.total_seconds == 6.5
+    assert len(heard) == 6
