@@ -117,8 +117,8 @@ def _has_zeros(amount: Amount) -> bool:
 def held(weight: Array, amount: Amount) -> Hold:
     """The zeros of a weight, and its codes."""
     mask = weight != 0 if _has_zeros(amount) else None
-    if not amount.codes:
-        return Hold(mask)
+    if not amount.codes or (mask is not None and not mask.any()):
+        return Hold(mask)  # what is all zeros has no values to hold to
     scales = cluster.channel_scales(weight)
     codes = np.unique(np.rint(weight / scales * cluster.STEPS)) / cluster.STEPS
     return Hold(mask, codes, scales)

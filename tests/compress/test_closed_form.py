@@ -66,3 +66,10 @@ def test_nothing_is_kept_before_its_time(make, tmp_path: Path) -> None:  # type:
     settling = kept.Settling(make(), 2, tmp_path)
     settling(1)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_of_zeros_is_held_to_its_zeros_alone() -> None:
+    hold = closed_form.held(np.zeros((3, 4), np.float32), Amount(ratio=0.5, codes=16))
+    assert hold.mask is not None
+    assert not hold.mask.any()
+    assert hold.codes is None
